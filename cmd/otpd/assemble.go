@@ -1,0 +1,142 @@
+package main
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/otpd/otpd"
+	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/httpapi"
+	"github.com/otpd/otpd/internal/ledger"
+	"github.com/otpd/otpd/internal/otp"
+)
+
+// recommendedExpiry is the longest life of a code that NIST SP 800-63B §3.1.3.2 allows.
+const recommendedExpiry = 10 * time.Minute
+
+// app is the service, put together from a configuration and not yet listening.
+type app struct {
+	log      *slog.Logger
+	registry *prometheus.Registry
+	sealer   *otpcontext.Sealer
+	keys     *httpapi.Keys // nil if anyone may call
+	cert     *certificate  // nil without TLS
+	api      *httpapi.API
+	reloads  []reload
+	close    func()
+}
+
+// assemble returns the app that cfg describes. Unless there is an error, its close must be called.
+func assemble(cfg config, log *slog.Logger) (*app, error) {
+	a := &app{log: log, registry: newRegistry()}
+	for _, step := range []func(config) error{
+		a.loadSigningKeys, a.loadAPIKeys, a.loadCertificate, a.assembleAPI,
+	} {
+		if err := step(cfg); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *app) loadSigningKeys(cfg config) error {
+	ring, err := cfg.ring()
+	if err != nil {
+		return err
+	}
+	a.sealer = otpcontext.NewSealer(ring)
+	a.reloadOn("signing keys", func() error {
+		ring, err := cfg.ring()
+		if err == nil {
+			a.sealer.Use(ring)
+		}
+		return err
+	}, cfg.SigningKeyFile, cfg.SigningKeyFallbacksFile)
+	return nil
+}
+
+func (a *app) loadAPIKeys(cfg config) error {
+	set, err := cfg.apiKeys()
+	switch {
+	case err != nil:
+		return err
+	case set == nil && !cfg.AllowAnonymous && !isUnix(cfg.ListenAddr) && !isLoopback(cfg.ListenAddr):
+		return complain("OTP_LISTEN_ADDR", "is not loopback, which needs OTP_API_KEYS or OTP_ALLOW_ANONYMOUS=true")
+	case set == nil:
+		return nil
+	}
+	a.keys = httpapi.NewKeys(set)
+	a.reloadOn("API keys", func() error {
+		set, err := cfg.apiKeys()
+		if err == nil {
+			a.keys.Use(set)
+		}
+		return err
+	}, cfg.APIKeysFile)
+	return nil
+}
+
+func (a *app) loadCertificate(cfg config) error {
+	if cfg.TLSCertFile == "" {
+		return nil
+	}
+	a.cert = new(certificate)
+	load := func() error { return a.cert.load(cfg.TLSCertFile, cfg.TLSKeyFile) }
+	a.reloadOn("TLS certificate", load, cfg.TLSCertFile, cfg.TLSKeyFile)
+	return load()
+}
+
+// reloadOn has apply called when one of the files, those that are not empty, has changed.
+func (a *app) reloadOn(name string, apply func() error, files ...string) {
+	for _, file := range files {
+		if file != "" {
+			a.reloads = append(a.reloads, reload{name, files, apply})
+			return
+		}
+	}
+}
+
+func (a *app) assembleAPI(cfg config) error {
+	if cfg.ExpirySeconds.seconds() > recommendedExpiry {
+		a.log.Warn("codes live longer than the 10 minutes of NIST SP 800-63B", "OTP_EXPIRY_SECONDS", int(cfg.ExpirySeconds))
+	}
+	var remembered otp.Ledger
+	remembered, a.close = a.newLedger(cfg)
+	service, err := otp.New(otp.Config{
+		Sealer:         a.sealer,
+		Ledger:         remembered,
+		Expiry:         cfg.ExpirySeconds.seconds(),
+		SessionExpiry:  cfg.SessionExpirySeconds.seconds(),
+		MaxRetries:     int(cfg.MaxRetries),
+		Length:         int(cfg.Length),
+		Alphabet:       cfg.Alphabet,
+		MaxResends:     int(cfg.MaxResends),
+		ResendCooldown: cfg.ResendCooldownSeconds.seconds(),
+		Audit:          newAudit(a.log, a.registry),
+	})
+	if err != nil {
+		return err
+	}
+	a.api = httpapi.New(httpapi.Config{
+		Service:   service,
+		Keys:      a.keys,
+		GuardHost: a.keys == nil && isLoopback(cfg.ListenAddr),
+		Log:       a.log,
+		Metrics:   a.registry,
+		Contract:  otpd.OpenAPI,
+	})
+	return nil
+}
+
+// newLedger returns the ledger and a function that ends it.
+func (a *app) newLedger(cfg config) (otp.Ledger, func()) {
+	if cfg.LedgerURL == "none:" {
+		a.log.Warn("no ledger: a code works as often as it is sent until it expires, and whoever keeps an old context has its attempts again")
+		return newMeteredLedger(ledger.None{}, a.registry), func() {}
+	}
+	memory := ledger.NewMemory(int(cfg.LedgerMaxEntries), nil)
+	countEntries(memory.Len, a.registry)
+	return newMeteredLedger(memory, a.registry), memory.Close
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/kelseyhightower/envconfig"
+
+	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/httpapi"
+	"github.com/otpd/otpd/internal/otp"
+)
+
+// config is the environment. The tag allowed says what a variable takes, for error messages and the
+// table of otpd config; secret keeps its value out of both; blank lets it be set to nothing.
+type config struct {
+	SigningKey              string        `envconfig:"OTP_SIGNING_KEY" secret:"true" allowed:"32 bytes in base64, which otpd keygen prints"`
+	SigningKeyFile          string        `envconfig:"OTP_SIGNING_KEY_FILE" allowed:"a file with one key a line, the first seals; instead of OTP_SIGNING_KEY"`
+	SigningKeyFallbacks     string        `envconfig:"OTP_SIGNING_KEY_FALLBACKS" secret:"true" allowed:"keys that only open, separated by commas"`
+	SigningKeyFallbacksFile string        `envconfig:"OTP_SIGNING_KEY_FALLBACKS_FILE" allowed:"a file with one key a line; instead of OTP_SIGNING_KEY_FALLBACKS"`
+	ExpirySeconds           whole         `envconfig:"OTP_EXPIRY_SECONDS" default:"300" allowed:"1 to 86400"`
+	SessionExpirySeconds    whole         `envconfig:"OTP_SESSION_EXPIRY_SECONDS" default:"900" allowed:"1 to 86400, not less than OTP_EXPIRY_SECONDS"`
+	MaxRetries              whole         `envconfig:"OTP_DEFAULT_MAX_RETRIES" default:"3" allowed:"0 to 10"`
+	Length                  whole         `envconfig:"OTP_DEFAULT_LENGTH" default:"6" allowed:"6 to 12"`
+	Alphabet                string        `envconfig:"OTP_DEFAULT_ALPHABET" default:"numeric" allowed:"numeric, alphanumeric or letters"`
+	MaxResends              whole         `envconfig:"OTP_MAX_RESENDS" default:"5" allowed:"0 to 1000"`
+	ResendCooldownSeconds   whole         `envconfig:"OTP_RESEND_COOLDOWN_SECONDS" default:"30" allowed:"0 to 86400"`
+	ListenAddr              string        `envconfig:"OTP_LISTEN_ADDR" default:"127.0.0.1:8080" allowed:"HOST:PORT or unix:/PATH"`
+	AdminAddr               string        `envconfig:"OTP_ADMIN_ADDR" default:"127.0.0.1:8081" blank:"true" allowed:"HOST:PORT, unix:/PATH or nothing for none"`
+	Pprof                   bool          `envconfig:"OTP_PPROF" default:"false" allowed:"true or false"`
+	APIKeys                 string        `envconfig:"OTP_API_KEYS" secret:"true" allowed:"name:secret, several separated by commas, secrets of 16 or more characters"`
+	APIKeysFile             string        `envconfig:"OTP_API_KEYS_FILE" allowed:"a file with one name:secret a line; instead of OTP_API_KEYS"`
+	AllowAnonymous          bool          `envconfig:"OTP_ALLOW_ANONYMOUS" default:"false" allowed:"true or false"`
+	TLSCertFile             string        `envconfig:"OTP_TLS_CERT_FILE" allowed:"a PEM file, together with OTP_TLS_KEY_FILE"`
+	TLSKeyFile              string        `envconfig:"OTP_TLS_KEY_FILE" allowed:"a PEM file, together with OTP_TLS_CERT_FILE"`
+	LedgerURL               string        `envconfig:"OTP_LEDGER_URL" secret:"true" default:"memory:" allowed:"memory: or none:"`
+	LedgerMaxEntries        whole         `envconfig:"OTP_LEDGER_MAX_ENTRIES" default:"1000000" allowed:"1 to 1000000000"`
+	LogLevel                string        `envconfig:"OTP_LOG_LEVEL" default:"info" allowed:"debug, info, warn or error"`
+	LogFormat               string        `envconfig:"OTP_LOG_FORMAT" default:"json" allowed:"json or text"`
+	ShutdownTimeout         time.Duration `envconfig:"OTP_SHUTDOWN_TIMEOUT" default:"10s" allowed:"1ms to 10m"`
+}
+
+// whole is a whole number in plain decimals: a leading zero must not mean octal.
+type whole int
+
+// Decode implements [envconfig.Decoder].
+func (w *whole) Decode(text string) error {
+	n, err := strconv.Atoi(text)
+	*w = whole(n)
+	return err
+}
+
+func (w whole) seconds() time.Duration { return time.Duration(w) * time.Second }
+
+// readConfig returns the environment, checked. The error names one variable and what it allows, and
+// holds no secret. The files it names are read later, and again whenever they change.
+func readConfig() (config, error) {
+	var c config
+	for _, v := range variables() {
+		if value, set := os.LookupEnv(v.name); set && value == "" && !v.blank {
+			return c, complain(v.name, "is set to nothing")
+		}
+	}
+	if err := envconfig.Process("", &c); err != nil {
+		if parse, ok := errors.AsType[*envconfig.ParseError](err); ok {
+			return c, badValue(parse.KeyName)
+		}
+		return c, err
+	}
+	return c, c.check()
+}
+
+// check returns an error for the first variable whose value is not allowed.
+func (c config) check() error {
+	for _, rule := range []struct {
+		variable string
+		ok       bool
+	}{
+		{"OTP_EXPIRY_SECONDS", 1 <= c.ExpirySeconds && c.ExpirySeconds <= 86400},
+		{"OTP_SESSION_EXPIRY_SECONDS", c.ExpirySeconds <= c.SessionExpirySeconds && c.SessionExpirySeconds <= 86400},
+		{"OTP_DEFAULT_MAX_RETRIES", 0 <= c.MaxRetries && c.MaxRetries <= otp.MaxRetries},
+		{"OTP_DEFAULT_LENGTH", otp.MinLength <= c.Length && c.Length <= otp.MaxLength},
+		{"OTP_DEFAULT_ALPHABET", slices.Contains([]string{otp.Numeric, otp.Alphanumeric, otp.Letters}, c.Alphabet)},
+		{"OTP_MAX_RESENDS", 0 <= c.MaxResends && c.MaxResends <= 1000},
+		{"OTP_RESEND_COOLDOWN_SECONDS", 0 <= c.ResendCooldownSeconds && c.ResendCooldownSeconds <= 86400},
+		{"OTP_LISTEN_ADDR", isAddr(c.ListenAddr)},
+		{"OTP_ADMIN_ADDR", c.AdminAddr == "" || isAddr(c.AdminAddr)},
+		{"OTP_TLS_CERT_FILE", c.TLSKeyFile == "" || c.TLSCertFile != ""},
+		{"OTP_TLS_KEY_FILE", c.TLSCertFile == "" || c.TLSKeyFile != ""},
+		{"OTP_LEDGER_URL", c.LedgerURL == "memory:" || c.LedgerURL == "none:"},
+		{"OTP_LEDGER_MAX_ENTRIES", 1 <= c.LedgerMaxEntries && c.LedgerMaxEntries <= 1e9},
+		{"OTP_LOG_LEVEL", slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel)},
+		{"OTP_LOG_FORMAT", c.LogFormat == "json" || c.LogFormat == "text"},
+		{"OTP_SHUTDOWN_TIMEOUT", time.Millisecond <= c.ShutdownTimeout && c.ShutdownTimeout <= 10*time.Minute},
+	} {
+		if !rule.ok {
+			return badValue(rule.variable)
+		}
+	}
+	return nil
+}
+
+func isAddr(addr string) bool {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		return strings.HasPrefix(path, "/")
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == port
+}
+
+// ring reads the signing keys.
+func (c config) ring() (*otpcontext.Ring, error) {
+	var all []string
+	for _, list := range []struct{ variable, value, file string }{
+		{"OTP_SIGNING_KEY", c.SigningKey, c.SigningKeyFile},
+		{"OTP_SIGNING_KEY_FALLBACKS", c.SigningKeyFallbacks, c.SigningKeyFallbacksFile},
+	} {
+		keys, source, err := secrets(list.variable, list.value, list.file)
+		if err != nil {
+			return nil, err
+		}
+		if keys == nil && all == nil {
+			return nil, complain("OTP_SIGNING_KEY", "is missing")
+		}
+		if keys == nil {
+			continue
+		}
+		if _, err := otpcontext.ParseRing(keys); err != nil {
+			return nil, complain(source, err.Error())
+		}
+		if list.variable == "OTP_SIGNING_KEY" && list.file == "" && len(keys) > 1 {
+			return nil, complain(source, "holds more than one key")
+		}
+		all = append(all, keys...)
+		if _, err := otpcontext.ParseRing(all); err != nil {
+			return nil, complain(source, err.Error())
+		}
+	}
+	return otpcontext.ParseRing(all)
+}
+
+// apiKeys reads the API keys; nil if there are none.
+func (c config) apiKeys() (*httpapi.KeySet, error) {
+	entries, source, err := secrets("OTP_API_KEYS", c.APIKeys, c.APIKeysFile)
+	if err != nil || entries == nil {
+		return nil, err
+	}
+	set, err := httpapi.ParseKeys(entries)
+	if err != nil {
+		return nil, complain(source, err.Error())
+	}
+	return set, nil
+}
+
+// secrets returns what a variable holds, separated by commas, or the lines of the file that it names
+// by its other name, VARIABLE_FILE, where empty lines and those that begin with # do not count; nil if
+// neither is set. The source is the name that is.
+func secrets(variable, value, file string) (list []string, source string, err error) {
+	separator, source := ",", variable
+	if file != "" {
+		source, separator = variable+"_FILE", "\n"
+		if value != "" {
+			return nil, source, complain(source, "is set together with "+variable)
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, source, complain(source, "cannot be read: "+errors.Unwrap(err).Error())
+		}
+		value = string(data)
+	} else if value == "" {
+		return nil, source, nil
+	}
+	for line := range strings.SplitSeq(value, separator) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			list = append(list, line)
+		}
+	}
+	if list == nil {
+		return nil, source, complain(source, "holds nothing")
+	}
+	return list, source, nil
+}
+
+// variable is one row of the table of variables.
+type variable struct {
+	name, byDefault, allowed string
+	secret, blank            bool
+}
+
+// variables returns the fields of config.
+func variables() []variable {
+	var all []variable
+	for field := range reflect.TypeFor[config]().Fields() {
+		tag := field.Tag
+		all = append(all, variable{
+			name: tag.Get("envconfig"), byDefault: tag.Get("default"), allowed: tag.Get("allowed"),
+			secret: tag.Get("secret") != "", blank: tag.Get("blank") != "",
+		})
+	}
+	return all
+}
+
+// complain returns the error that a variable, by its name, is wrong in the way that what says.
+func complain(name, what string) error {
+	for _, v := range variables() {
+		if v.name == name {
+			return fmt.Errorf("%s %s; allowed: %s", name, what, v.allowed)
+		}
+	}
+	panic("no variable " + name)
+}
+
+// badValue returns the error that the value of a variable is not allowed, quoting it if it is no secret.
+func badValue(name string) error {
+	for _, v := range variables() {
+		if v.name == name && !v.secret {
+			return complain(name, fmt.Sprintf("is %q", os.Getenv(name)))
+		}
+	}
+	return complain(name, "has a bad value")
+}
+
+// unknownVariables returns the names in the environment that look like otpd's and are not.
+func unknownVariables() (names []string) {
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		known := slices.ContainsFunc(variables(), func(v variable) bool { return v.name == name })
+		if strings.HasPrefix(name, "OTP_") && !known {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// printVariables writes the table of variables with their defaults and what is set.
+func printVariables(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "VARIABLE\tDEFAULT\tSET TO\tALLOWED")
+	for _, v := range variables() {
+		value, set := os.LookupEnv(v.name)
+		switch {
+		case !set:
+			value = "-"
+		case v.secret:
+			value = "(hidden)"
+		default:
+			value = strconv.Quote(value)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v.name, v.byDefault, value, v.allowed)
+	}
+	_ = table.Flush()
+}

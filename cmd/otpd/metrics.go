@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/otpd/otpd/internal/otp"
+)
+
+// newRegistry returns a registry that knows the process, the Go runtime and the build.
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "otpd_build_info",
+		Help:        "1, with the build as labels.",
+		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "date": date, "go": runtime.Version()},
+	})
+	build.Set(1)
+	registry.MustRegister(build, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
+// countEntries has the registry ask for the number of a ledger's entries.
+func countEntries(entries func() int, registry prometheus.Registerer) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "otpd_ledger_entries",
+		Help: "Verifications that the ledger in this process remembers.",
+	}, func() float64 { return float64(entries()) }))
+}
+
+// meteredLedger counts and times the operations of a ledger.
+type meteredLedger struct {
+	otp.Ledger
+	attempt, resend, revoke, state, ping ledgerMetrics
+}
+
+type ledgerMetrics struct {
+	operations, errors prometheus.Counter
+	duration           prometheus.Observer
+}
+
+func newMeteredLedger(l otp.Ledger, registry prometheus.Registerer) *meteredLedger {
+	label := []string{"operation"}
+	operations := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "otpd_ledger_operations_total",
+		Help: "Operations of the ledger.",
+	}, label)
+	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "otpd_ledger_errors_total",
+		Help: "Operations that the ledger did not answer.",
+	}, label)
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "otpd_ledger_duration_seconds",
+		Help:    "Time that an operation of the ledger took.",
+		Buckets: []float64{1e-6, 5e-6, 10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 250e-3, 1},
+	}, label)
+	registry.MustRegister(operations, failures, duration)
+	of := func(operation string) ledgerMetrics {
+		return ledgerMetrics{
+			operations.WithLabelValues(operation), failures.WithLabelValues(operation), duration.WithLabelValues(operation),
+		}
+	}
+	return &meteredLedger{l, of("attempt"), of("resend"), of("revoke"), of("state"), of("ping")}
+}
+
+// done is called when an operation that began at start has ended with err.
+func (m ledgerMetrics) done(start time.Time, err error) {
+	m.operations.Inc()
+	m.duration.Observe(time.Since(start).Seconds())
+	if err != nil {
+		m.errors.Inc()
+	}
+}
+
+func (m *meteredLedger) Attempt(ctx context.Context, v otp.Verification, right bool) (otp.Outcome, error) {
+	start := time.Now()
+	outcome, err := m.Ledger.Attempt(ctx, v, right)
+	m.attempt.done(start, err)
+	return outcome, err
+}
+
+func (m *meteredLedger) Resend(ctx context.Context, v otp.Verification) (otp.Outcome, error) {
+	start := time.Now()
+	outcome, err := m.Ledger.Resend(ctx, v)
+	m.resend.done(start, err)
+	return outcome, err
+}
+
+func (m *meteredLedger) Revoke(ctx context.Context, v otp.Verification) (otp.Outcome, error) {
+	start := time.Now()
+	outcome, err := m.Ledger.Revoke(ctx, v)
+	m.revoke.done(start, err)
+	return outcome, err
+}
+
+func (m *meteredLedger) State(ctx context.Context, v otp.Verification) (otp.Outcome, error) {
+	start := time.Now()
+	outcome, err := m.Ledger.State(ctx, v)
+	m.state.done(start, err)
+	return outcome, err
+}
+
+func (m *meteredLedger) Ping(ctx context.Context) error {
+	start := time.Now()
+	err := m.Ledger.Ping(ctx)
+	m.ping.done(start, err)
+	return err
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/otpd/otpd/internal/httpapi"
+)
+
+// serve serves what cfg describes until ctx ends, and then answers the requests under way. It calls
+// ready when requests are answered.
+func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Addr)) error {
+	log := newLogger(cfg, stderr)
+	for _, name := range unknownVariables() {
+		log.Warn("not a variable of otpd, and ignored", "name", name)
+	}
+	a, err := assemble(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	listeners, err := a.listen(cfg)
+	if err != nil {
+		return err
+	}
+	log.Info("listening", "addr", listeners.api.Addr().String(), "version", version, "ledger", cfg.LedgerURL,
+		"api_keys", a.keys != nil, "tls", a.cert != nil)
+	ready(listeners.api.Addr())
+	return a.serve(ctx, cfg, listeners)
+}
+
+func newLogger(cfg config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // checked with the configuration
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// listeners are the sockets of the API and, unless there is none, of the operators.
+type listeners struct{ api, admin net.Listener }
+
+func (a *app) listen(cfg config) (l listeners, err error) {
+	if l.api, err = listen(cfg.ListenAddr, a.cert); err != nil {
+		return l, complain("OTP_LISTEN_ADDR", "cannot be used: "+err.Error())
+	}
+	if cfg.AdminAddr == "" {
+		return l, nil
+	}
+	if l.admin, err = listen(cfg.AdminAddr, nil); err != nil {
+		_ = l.api.Close()
+		return l, complain("OTP_ADMIN_ADDR", "cannot be used: "+err.Error())
+	}
+	return l, nil
+}
+
+// serve answers requests until ctx ends. An error means that some of those under way were cut off, or
+// that a listener failed.
+func (a *app) serve(ctx context.Context, cfg config, l listeners) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	servers := []*http.Server{a.start(l.api, a.api, stop)}
+	if l.admin != nil {
+		servers = append(servers, a.start(l.admin, a.api.Admin(httpapi.AdminConfig{
+			Metrics:   promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}),
+			Pprof:     cfg.Pprof,
+			GuardHost: isLoopback(cfg.AdminAddr),
+		}), stop))
+	}
+	var reloading sync.WaitGroup
+	reloading.Go(func() { reloadUntil(ctx, a.log, a.reloads) })
+
+	<-ctx.Done()
+	reloading.Wait()
+	a.api.Drain()
+	a.log.Info("shutting down")
+	err := context.Cause(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	deadline, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout)
+	defer cancel()
+	for _, server := range servers {
+		if shutdownErr := server.Shutdown(deadline); shutdownErr != nil {
+			err = errors.Join(err, fmt.Errorf("requests were cut off after OTP_SHUTDOWN_TIMEOUT: %w", shutdownErr))
+			_ = server.Close()
+		}
+	}
+	return err
+}
+
+// start serves handler on listener in the background. Should that fail, it stops with the reason.
+func (a *app) start(listener net.Listener, handler http.Handler, stop context.CancelCauseFunc) *http.Server {
+	server := newServer(handler)
+	server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			stop(err)
+		}
+	}()
+	return server
+}

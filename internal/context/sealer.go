@@ -1,0 +1,111 @@
+// Package otpcontext seals what a verification needs to know into a token that the caller keeps, and
+// opens it again. The token is a Fernet token, so whoever holds it can neither read nor change it; the
+// holder can keep an old one, which is not this package's concern. It refuses every token that is not,
+// byte for byte, one that a key of the ring sealed.
+package otpcontext
+
+import (
+	"crypto/aes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/fernet/fernet-go"
+)
+
+// ErrInvalid is all that [Sealer.Open] says of a token it refuses, whatever the reason: an attacker
+// learns nothing from it.
+var ErrInvalid = errors.New("otpcontext: invalid context")
+
+// Sealer seals and opens contexts with the ring it holds. It is safe for concurrent use.
+type Sealer struct{ ring atomic.Pointer[Ring] }
+
+// NewSealer returns a sealer that holds ring.
+func NewSealer(ring *Ring) *Sealer {
+	s := new(Sealer)
+	s.Use(ring)
+	return s
+}
+
+// Use makes s hold ring from now on. Contexts sealed under a key of the old ring open as long as that
+// key is in the new one.
+func (s *Sealer) Use(ring *Ring) { s.ring.Store(ring) }
+
+// Seal returns claims as a token under the ring's first key, dated now. Claims that do not fit into
+// [MaxToken] bytes are an error; the bounds on the fields keep them below it.
+func (s *Sealer) Seal(claims *Claims, now time.Time) (string, error) {
+	data, err := claims.marshal()
+	if err != nil {
+		return "", err
+	}
+	token, err := fernet.EncryptAndSignAtTime(data, s.ring.Load().keys[0].fernet[0], now)
+	if err == nil && len(token) > MaxToken {
+		err = errors.New("otpcontext: claims too large")
+	}
+	return string(token), err
+}
+
+// Open returns the claims in token, with an ID in any case. Its only error is [ErrInvalid]. Whether
+// the claims have expired is for the caller to say.
+func (s *Sealer) Open(token string) (*Claims, error) {
+	data, opened := s.ring.Load().decrypt(token)
+	if opened == nil {
+		return nil, ErrInvalid
+	}
+	claims, err := parseClaims(data)
+	if err != nil {
+		return nil, ErrInvalid
+	}
+	if claims.ID == "" {
+		// By the key that opened it, which every replica and every later ring that opens it shares.
+		claims.ID = opened.ids.sum(claims.foreignIDInput())
+	}
+	return claims, nil
+}
+
+// HashIdentifier returns a keyed hash of identifier for logs, 22 characters: equal for equal
+// identifiers under the same first key, and of no use to who has not the key.
+func (s *Sealer) HashIdentifier(identifier string) string {
+	return s.ring.Load().identifiers.sum([]byte(identifier))
+}
+
+// decrypt returns what is sealed in token and the key that opened it, nil if none did.
+func (r *Ring) decrypt(token string) ([]byte, *key) {
+	if !canonical(token) {
+		return nil, nil
+	}
+	for i := range r.keys {
+		// A ttl of 0: the age of a context is what its claims say.
+		if data := fernet.VerifyAndDecrypt([]byte(token), 0, r.keys[i].fernet); data != nil {
+			return data, &r.keys[i]
+		}
+	}
+	return nil, nil
+}
+
+// Lengths in bytes of the parts of a Fernet token before base64: version, time and IV, then the
+// ciphertext, then the HMAC.
+const (
+	fernetHead = 1 + 8 + aes.BlockSize
+	fernetTail = sha256.Size
+)
+
+var strict = base64.URLEncoding.Strict()
+
+// canonical reports whether token is the one spelling of a Fernet token of a possible length. fernet-go
+// ignores base64 errors and what follows them, so that one token would have many spellings, and panics
+// on a signed token without a ciphertext.
+func canonical(token string) bool {
+	if len(token) > MaxToken || strings.ContainsAny(token, "\r\n") { // which base64 skips
+		return false
+	}
+	raw, err := strict.DecodeString(token)
+	if err != nil {
+		return false
+	}
+	ciphertext := len(raw) - fernetHead - fernetTail
+	return ciphertext > 0 && ciphertext%aes.BlockSize == 0
+}

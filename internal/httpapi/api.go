@@ -1,0 +1,77 @@
+// Package httpapi is otpd's HTTP/JSON interface: routes, the JSON types of requests and answers,
+// authentication, and the one table that maps errors to statuses and codes. It trusts nothing in a
+// request; every answer that is not a success is JSON with an error_code.
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/otpd/otpd/internal/otp"
+)
+
+// Config is what an [API] is made of. Every field is needed but Keys and GuardHost.
+type Config struct {
+	Service   *otp.Service
+	Keys      *Keys // who may call; nil for anyone who can reach the listener
+	GuardHost bool  // answer only requests for a loopback host
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer
+	Contract  []byte // openapi.yaml
+}
+
+// API serves the routes of openapi.yaml.
+type API struct {
+	http.Handler
+	service  *otp.Service
+	keys     *Keys
+	log      *slog.Logger
+	metrics  *metrics
+	draining atomic.Bool
+}
+
+// New returns an API. It panics if cfg.Metrics has the API's collectors already.
+func New(cfg Config) *API {
+	a := &API{service: cfg.Service, keys: cfg.Keys, log: cfg.Log, metrics: newMetrics(cfg.Metrics)}
+	r := chi.NewRouter()
+	r.Use(identifyRequest, a.instrument, a.recoverPanic)
+	if cfg.GuardHost {
+		r.Use(a.guardHost)
+	}
+	r.Use(middleware.GetHead)
+	r.NotFound(a.notFound)
+	r.MethodNotAllowed(a.methodNotAllowed)
+
+	r.Post("/v1/otp/generate", post(a, a.generate))
+	r.Post("/v1/otp/verify", post(a, a.verify))
+	r.Post("/v1/otp/resend", post(a, a.resend))
+	r.Post("/v1/otp/revoke", post(a, a.revoke))
+	r.Post("/v1/otp/inspect", post(a, a.inspect))
+	r.Get("/openapi.yaml", contractYAML(cfg.Contract))
+	r.Get("/openapi.json", contractJSON(cfg.Contract))
+	r.Get("/healthz", a.healthz)
+	r.Get("/readyz", a.readyz)
+
+	a.Handler = r
+	return a
+}
+
+// Drain makes the API say that it is not ready, from now on.
+func (a *API) Drain() { a.draining.Store(true) }
+
+func (a *API) notFound(w http.ResponseWriter, _ *http.Request) { a.fail(w, errNotFound) }
+
+func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	routes := chi.RouteContext(r.Context()).Routes
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			w.Header().Add("Allow", method)
+		}
+	}
+	a.fail(w, errMethodNotAllowed)
+}

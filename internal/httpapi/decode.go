@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/strictjson"
+)
+
+const (
+	maxBody      = 16 << 10 // bytes
+	maxFieldName = 64       // bytes of a field's name that an error repeats
+)
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// decode reads the JSON object in the body of r into the struct that request points to. Its errors are
+// fit to be shown.
+func decode(w http.ResponseWriter, r *http.Request, request any) error {
+	if !isJSON(r.Header.Get("Content-Type")) {
+		return errUnsupportedMediaType
+	}
+	body := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(body)
+	body.Reset()
+	if err := readBody(w, r, body); err != nil {
+		w.Header().Set("Connection", "close") // or net/http would wait for the rest of the body
+		return err
+	}
+	if err := strictjson.Unmarshal(body.Bytes(), request); err != nil {
+		return explain(err)
+	}
+	if jsontext.Value(body.Bytes()).Kind() != '{' { // a null, which decodes into anything
+		return errNotAnObject
+	}
+	return nil
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(contentType)
+	charset, given := params["charset"]
+	return err == nil && media == "application/json" && (!given || strings.EqualFold(charset, "utf-8"))
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) error {
+	if r.ContentLength > maxBody {
+		return errBodyTooLarge
+	}
+	_, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case body.Len() > maxBody:
+		return errBodyTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		// The time to write began with the time to read, and is over as well.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Second))
+		return &otp.FieldError{Reason: "did not arrive in time"}
+	case err != nil:
+		return &otp.FieldError{Reason: "could not be read"}
+	}
+	return nil
+}
+
+var errNotAnObject = &otp.FieldError{Reason: "must be a JSON object"}
+
+// explain says in words of otpd's own what is wrong with a body: the decoder's may quote it.
+func explain(err error) error {
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) {
+		return &otp.FieldError{Field: topField(semantic.JSONPointer), Reason: semanticReason(semantic)}
+	}
+	var syntactic *jsontext.SyntacticError
+	if !errors.As(err, &syntactic) {
+		return err
+	}
+	reason := "is not valid JSON"
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		reason = "has a name twice"
+	}
+	return &otp.FieldError{Field: topField(syntactic.JSONPointer), Reason: reason}
+}
+
+func semanticReason(err *json.SemanticError) string {
+	switch {
+	case errors.Is(err.Err, json.ErrUnknownName):
+		return "is not a field of this request"
+	case errors.Is(err.Err, strictjson.ErrNull):
+		return "must not be null"
+	case err.JSONPointer == "/otp" && err.JSONKind == '0':
+		return "must be a string: a number would lose its leading zeros"
+	case err.GoType == nil:
+		return errNotAnObject.Reason
+	}
+	switch err.GoType.Kind() {
+	case reflect.String:
+		return "must be a string"
+	case reflect.Int:
+		return "must be a whole number"
+	case reflect.Bool:
+		return "must be true or false"
+	}
+	return errNotAnObject.Reason
+}
+
+// topField returns the name of the request's own field that pointer lies in, empty if it lies in none
+// or if the name is too long to be repeated.
+func topField(pointer jsontext.Pointer) string {
+	for name := range pointer.Tokens() {
+		if len(name) <= maxFieldName {
+			return name
+		}
+		break
+	}
+	return ""
+}

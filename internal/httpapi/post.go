@@ -1,0 +1,30 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/otpd/otpd/internal/otp"
+)
+
+// post owns all that the POST routes share: who calls, decoding the request, encoding the answer or
+// the error. What is left to op is to translate Q into a call of the domain, and its result into A.
+func post[Q, A any](a *API, op func(context.Context, otp.Caller, Q) (A, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var request Q
+		caller, err := a.caller(w, r)
+		if err == nil {
+			err = decode(w, r, &request)
+		}
+		if err != nil {
+			a.fail(w, err)
+			return
+		}
+		answer, err := op(r.Context(), caller, request)
+		if err != nil {
+			a.fail(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, answer)
+	}
+}

@@ -1,0 +1,60 @@
+package otp
+
+import (
+	"errors"
+
+	otpcontext "github.com/otpd/otpd/internal/context"
+)
+
+// Names of the events in the life of a verification.
+const (
+	EventGenerated = "otp.generated"
+	EventVerified  = "otp.verified"
+	EventFailed    = "otp.failed"
+	EventExpired   = "otp.expired"
+	EventExhausted = "otp.exhausted"
+	EventResent    = "otp.resent"
+	EventRevoked   = "otp.revoked"
+	EventReplayed  = "otp.replayed" // a context that is used, superseded or revoked was sent to verify
+)
+
+// EventNames are all of them.
+var EventNames = []string{
+	EventGenerated, EventVerified, EventFailed, EventExpired, EventExhausted, EventResent,
+	EventRevoked, EventReplayed,
+}
+
+// Event is one thing that happened to a verification, for the audit log. It holds no secret and no
+// plain identifier.
+type Event struct {
+	Name           string
+	ID             string // of the verification
+	Purpose        string
+	IdentifierHash string // keyed, 22 characters; empty without an identifier
+	RetryCount     int    // wrong codes so far
+	Caller         Caller
+}
+
+// record reports an event.
+func (s *Service) record(name string, c *otpcontext.Claims, caller Caller) {
+	event := Event{
+		Name: name, ID: c.ID, Purpose: c.Purpose, RetryCount: c.RetryCount, Caller: caller,
+	}
+	if c.Identifier != nil {
+		event.IdentifierHash = s.cfg.Sealer.HashIdentifier(*c.Identifier)
+	}
+	s.cfg.Audit(event)
+}
+
+// recordRefusal reports the event that the refusal of an attempt is, if it is one.
+func (s *Service) recordRefusal(refusal error, c *otpcontext.Claims, caller Caller) {
+	switch {
+	case errors.Is(refusal, ErrOTPExpired), errors.Is(refusal, ErrSessionExpired):
+		s.record(EventExpired, c, caller)
+	case errors.Is(refusal, ErrMaxRetriesExceeded):
+		s.record(EventExhausted, c, caller)
+	case errors.Is(refusal, ErrAlreadyUsed), errors.Is(refusal, ErrContextSuperseded),
+		errors.Is(refusal, ErrContextRevoked):
+		s.record(EventReplayed, c, caller)
+	}
+}
