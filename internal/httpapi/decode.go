@@ -90,6 +90,9 @@ func explain(err error) error {
 	reason := "is not valid JSON"
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		reason = "has a name twice"
+		if syntactic.JSONPointer.Parent() == "" {
+			reason = "is given twice"
+		}
 	}
 	return &otp.FieldError{Field: topField(syntactic.JSONPointer), Reason: reason}
 }
