@@ -31,10 +31,18 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 	if err != nil {
 		return err
 	}
-	log.Info("listening", "addr", listeners.api.Addr().String(), "version", version, "ledger", cfg.LedgerURL,
-		"api_keys", a.keys != nil, "tls", a.cert != nil)
+	log.Info("listening", "addr", addrOf(listeners.api), "admin_addr", addrOf(listeners.admin), "version", version,
+		"ledger", cfg.LedgerURL, "api_keys", a.keys != nil, "tls", a.cert != nil)
 	ready(listeners.api.Addr())
 	return a.serve(ctx, cfg, listeners)
+}
+
+// addrOf returns the address of a listener, empty for none.
+func addrOf(listener net.Listener) string {
+	if listener == nil {
+		return ""
+	}
+	return listener.Addr().String()
 }
 
 func newLogger(cfg config, w io.Writer) *slog.Logger {

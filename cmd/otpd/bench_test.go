@@ -1,0 +1,426 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	otpcontext "github.com/otpd/otpd/internal/context"
+)
+
+const (
+	benchSecret = "a-secret-for-the-benchmark"
+	benchRounds = 5     // each measures both servers once
+	benchSize   = 30000 // requests in a round
+	benchCode   = "123456"
+)
+
+// BenchmarkWire measures the built binary as it serves by default, with an API key, the audit log, the
+// metrics and the memory ledger, on one core and over real sockets, against a bare handler on the same
+// route with the same server settings, which only decodes the same JSON and answers with as many bytes.
+// The ratio is that of requests a second, the median over rounds in which the two take turns.
+func BenchmarkWire(b *testing.B) {
+	binary := filepath.Join(b.TempDir(), "otpd")
+	if out, err := exec.Command("go", "build", "-trimpath", "-o", binary, ".").CombinedOutput(); err != nil {
+		b.Fatalf("go build: %v\n%s", err, out)
+	}
+	key, err := otpcontext.GenerateKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ring, err := otpcontext.ParseRing([]string{key})
+	if err != nil {
+		b.Fatal(err)
+	}
+	requests := benchRequests{otpcontext.NewSealer(ring)}
+	for _, op := range []struct {
+		name string
+		path string
+		body func(tb testing.TB) any
+	}{
+		{"generate", "/v1/otp/generate", requests.generate},
+		{"verify-right", "/v1/otp/verify", requests.verifyRight},
+		{"verify-wrong", "/v1/otp/verify", requests.verifyWrong},
+	} {
+		for _, conns := range []int{8, 64} {
+			b.Run(fmt.Sprintf("%s/%d-connections", op.name, conns), func(b *testing.B) {
+				otpd := startOtpd(b, binary, key)
+				probe := encodeRequest(b, op.path, op.body(b))
+				bare := startBare(b, op.path, probeAnswer(b, otpd.addr, probe))
+				var rounds []benchRound
+				for range benchRounds {
+					load := make([][]byte, benchSize)
+					for i := range load {
+						load[i] = encodeRequest(b, op.path, op.body(b))
+					}
+					rounds = append(rounds, benchRound{measure(b, otpd, conns, load), measure(b, bare, conns, load)})
+				}
+				reportRounds(b, rounds)
+			})
+		}
+	}
+}
+
+type benchRound struct{ otpd, bare benchResult }
+
+func (r benchRound) ratio() float64 { return r.otpd.perSecond / r.bare.perSecond }
+
+// reportRounds reports the round with the median ratio.
+func reportRounds(b *testing.B, rounds []benchRound) {
+	slices.SortFunc(rounds, func(x, y benchRound) int { return int(1e6 * (x.ratio() - y.ratio())) })
+	median := rounds[len(rounds)/2]
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median.ratio(), "ratio")
+	b.ReportMetric(rounds[0].ratio(), "ratio-min")
+	b.ReportMetric(rounds[len(rounds)-1].ratio(), "ratio-max")
+	for name, result := range map[string]benchResult{"otpd": median.otpd, "bare": median.bare} {
+		b.ReportMetric(result.perSecond, name+"-req/s")
+		b.ReportMetric(result.cpu, name+"-µs-cpu/req")
+		b.ReportMetric(result.allocs, name+"-allocs/req")
+		for _, p := range []int{50, 95, 99} {
+			b.ReportMetric(result.latencies[len(result.latencies)*p/100].Seconds()*1e6, fmt.Sprintf("%s-p%d-µs", name, p))
+		}
+	}
+}
+
+type benchRequests struct{ sealer *otpcontext.Sealer }
+
+func (benchRequests) generate(testing.TB) any {
+	return map[string]any{"identifier": "user-1234567@example.com"}
+}
+
+func (r benchRequests) verifyRight(tb testing.TB) any {
+	return map[string]any{"otp": benchCode, "context": r.context(tb)}
+}
+
+func (r benchRequests) verifyWrong(tb testing.TB) any {
+	return map[string]any{"otp": "654321", "context": r.context(tb)}
+}
+
+// context returns a new verification, such as generate makes them.
+func (r benchRequests) context(tb testing.TB) string {
+	now := time.Now()
+	identifier, hash := "user-1234567@example.com", sha256.Sum256([]byte(benchCode))
+	var id [16]byte
+	rand.Read(id[:])
+	seconds := float64(now.UnixMilli()) / 1000
+	token, err := r.sealer.Seal(&otpcontext.Claims{
+		Identifier: &identifier, OTPHash: hex.EncodeToString(hash[:]), Metadata: jsontext.Value("null"),
+		Timestamp: seconds, OTPExpiry: seconds + 300, SessionExpiry: seconds + 900, MaxRetries: 3,
+		ID: base64.RawURLEncoding.EncodeToString(id[:]), Namespace: "app",
+	}, now)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return token
+}
+
+// benchServer is a process to measure.
+type benchServer struct {
+	addr  string
+	pid   int
+	count func(testing.TB) float64 // of allocations since it started
+}
+
+func startOtpd(tb testing.TB, binary, key string) benchServer {
+	logFile := filepath.Join(tb.TempDir(), "log")
+	stderr, err := os.Create(logFile)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer stderr.Close()
+	cmd := exec.Command(binary)
+	cmd.Stderr = stderr
+	pid := startServer(tb, cmd, "OTP_SIGNING_KEY="+key, "OTP_API_KEYS=app:"+benchSecret,
+		"OTP_LISTEN_ADDR=127.0.0.1:0", "OTP_ADMIN_ADDR=127.0.0.1:0")
+	var line struct {
+		Addr      string `json:"addr"`
+		AdminAddr string `json:"admin_addr"`
+	}
+	waitFor(tb, func() bool {
+		log, _ := os.ReadFile(logFile)
+		first, _, complete := bytes.Cut(log, []byte("\n"))
+		return complete && json.Unmarshal(first, &line) == nil
+	})
+	return benchServer{line.Addr, pid, func(tb testing.TB) float64 {
+		for metric := range strings.Lines(httpGet(tb, "http://"+line.AdminAddr+"/metrics")) {
+			if value, ok := strings.CutPrefix(metric, "go_memstats_mallocs_total "); ok {
+				return parseFloat(tb, value)
+			}
+		}
+		tb.Fatal("no metric of allocations")
+		return 0
+	}}
+}
+
+func startBare(tb testing.TB, path string, answer []byte) benchServer {
+	dir := tb.TempDir()
+	answerFile, addrFile := filepath.Join(dir, "answer"), filepath.Join(dir, "addr")
+	if err := os.WriteFile(answerFile, answer, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBareServer$")
+	pid := startServer(tb, cmd, "OTPD_BENCH_BARE="+path, "OTPD_BENCH_ANSWER="+answerFile, "OTPD_BENCH_ADDR="+addrFile)
+	var addr string
+	waitFor(tb, func() bool {
+		data, _ := os.ReadFile(addrFile)
+		text, complete := strings.CutSuffix(string(data), "\n")
+		addr = text
+		return complete
+	})
+	return benchServer{addr, pid, func(tb testing.TB) float64 {
+		return parseFloat(tb, httpGet(tb, "http://"+addr+"/allocations"))
+	}}
+}
+
+// startServer starts cmd on one core, to be ended with the benchmark.
+func startServer(tb testing.TB, cmd *exec.Cmd, env ...string) (pid int) {
+	cmd.Env = append(os.Environ(), append(env, "GOMAXPROCS=1")...)
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process.Pid
+}
+
+func waitFor(tb testing.TB, ready func() bool) {
+	for deadline := time.Now().Add(10 * time.Second); !ready(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatal("the server did not start")
+		}
+	}
+}
+
+func httpGet(tb testing.TB, url string) string {
+	answer, err := http.Get(url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(body)
+}
+
+func parseFloat(tb testing.TB, text string) float64 {
+	value, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return value
+}
+
+// TestBareServer is the bare handler in a process of its own, and does nothing in a test.
+func TestBareServer(t *testing.T) {
+	path := os.Getenv("OTPD_BENCH_BARE")
+	if path == "" {
+		return
+	}
+	answer, err := os.ReadFile(os.Getenv("OTPD_BENCH_ANSWER"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := chi.NewRouter()
+	r.Post(path, func(w http.ResponseWriter, r *http.Request) {
+		var request struct {
+			Identifier *string `json:"identifier"`
+			OTP        string  `json:"otp"`
+			Context    string  `json:"context"`
+		}
+		if err := json.UnmarshalRead(r.Body, &request, json.RejectUnknownMembers(true)); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(answer)
+	})
+	r.Get("/allocations", func(w http.ResponseWriter, _ *http.Request) {
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		fmt.Fprint(w, stats.Mallocs)
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(os.Getenv("OTPD_BENCH_ADDR"), []byte(listener.Addr().String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Fatal(newServer(r).Serve(listener))
+}
+
+func encodeRequest(tb testing.TB, path string, body any) []byte {
+	data, err := json.Marshal(body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Type: application/json\r\n"+
+		"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", path, benchSecret, len(data), data)
+}
+
+// probeAnswer returns the body of the answer to one request.
+func probeAnswer(tb testing.TB, addr string, request []byte) []byte {
+	conn := dialBench(tb, addr)
+	defer conn.close()
+	if err := conn.send(request); err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		switch done, err := conn.receive(); {
+		case err != nil:
+			tb.Fatal(err)
+		case done:
+			_, body, _ := bytes.Cut(conn.answer, []byte("\r\n\r\n"))
+			return bytes.Clone(body)
+		}
+	}
+}
+
+type benchResult struct {
+	perSecond float64
+	cpu       float64 // µs of the server's processor time a request
+	allocs    float64 // a request
+	latencies []time.Duration
+}
+
+// measure sends load over conns connections, each with one request under way at a time.
+func measure(tb testing.TB, server benchServer, conns int, load [][]byte) benchResult {
+	latencies := make([]time.Duration, 0, len(load))
+	clients := make([]*benchConn, conns)
+	for i := range clients {
+		clients[i] = dialBench(tb, server.addr)
+		defer clients[i].close()
+	}
+	allocsBefore, cpuBefore, start := server.count(tb), cpuTime(tb, server.pid), time.Now()
+	for _, c := range clients {
+		if err := c.send(load[0]); err != nil {
+			tb.Fatal(err)
+		}
+		load = load[1:]
+	}
+	// One thread asks all connections in turn, and never sleeps: what it costs a server to wake its
+	// client is not what is to be measured, and on a virtual machine it is most of it.
+	for i := 0; len(latencies) < cap(latencies); i = (i + 1) % conns {
+		done, err := clients[i].receive()
+		if done {
+			latencies = append(latencies, time.Since(clients[i].sent))
+			if len(load) > 0 {
+				err = clients[i].send(load[0])
+				load = load[1:]
+			}
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	elapsed, cpu, n := time.Since(start), cpuTime(tb, server.pid)-cpuBefore, float64(len(latencies))
+	slices.Sort(latencies)
+	return benchResult{
+		perSecond: n / elapsed.Seconds(),
+		cpu:       cpu.Seconds() * 1e6 / n,
+		allocs:    (server.count(tb) - allocsBefore) / n,
+		latencies: latencies,
+	}
+}
+
+// cpuTime returns the processor time that a process has used, from /proc/PID/stat in ticks of 10 ms.
+func cpuTime(tb testing.TB, pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	return time.Duration(parseFloat(tb, fields[11])+parseFloat(tb, fields[12])) * 10 * time.Millisecond
+}
+
+// benchConn is an HTTP client that polls, on a socket without the runtime's poller.
+type benchConn struct {
+	fd     int
+	sent   time.Time
+	answer []byte // what has come of it
+	busy   bool
+}
+
+func dialBench(tb testing.TB, addr string) *benchConn {
+	target := netip.MustParseAddrPort(addr)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(target.Port()), Addr: target.Addr().As4()}); err != nil {
+		tb.Fatal(err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		tb.Fatal(err)
+	}
+	return &benchConn{fd: fd, answer: make([]byte, 0, 16<<10)}
+}
+
+func (c *benchConn) close() { _ = syscall.Close(c.fd) }
+
+// send writes a request, which is small enough for the socket to take it whole.
+func (c *benchConn) send(request []byte) error {
+	c.answer, c.busy, c.sent = c.answer[:0], true, time.Now()
+	_, err := syscall.Write(c.fd, request)
+	return err
+}
+
+// receive reads what has come, and reports whether that completes the answer. An answer that is neither
+// a success nor about a wrong code is an error.
+func (c *benchConn) receive() (done bool, err error) {
+	if !c.busy {
+		return false, nil
+	}
+	n, err := syscall.Read(c.fd, c.answer[len(c.answer):cap(c.answer)])
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		return false, nil
+	case err != nil:
+		return false, err
+	case n == 0:
+		return false, io.ErrUnexpectedEOF
+	}
+	c.answer = c.answer[:len(c.answer)+n]
+	head, body, found := bytes.Cut(c.answer, []byte("\r\n\r\n"))
+	if !found {
+		return false, nil
+	}
+	_, field, _ := bytes.Cut(head, []byte("\r\nContent-Length: "))
+	field, _, _ = bytes.Cut(field, []byte("\r\n"))
+	length, err := strconv.Atoi(string(field))
+	if err != nil || len(body) < length {
+		return false, err
+	}
+	c.busy = false
+	if !bytes.HasPrefix(head, []byte("HTTP/1.1 200")) && !bytes.Contains(body, []byte("INVALID_OTP")) {
+		return false, fmt.Errorf("unexpected answer: %s", body)
+	}
+	return true, nil
+}
