@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,40 +43,31 @@ func assemble(cfg config, log *slog.Logger) (*app, error) {
 }
 
 func (a *app) loadSigningKeys(cfg config) error {
-	ring, err := cfg.ring()
-	if err != nil {
-		return err
-	}
-	a.sealer = otpcontext.NewSealer(ring)
-	a.reloadOn("signing keys", func() error {
+	a.sealer = new(otpcontext.Sealer)
+	return a.load("signing keys", func() error {
 		ring, err := cfg.ring()
 		if err == nil {
 			a.sealer.Use(ring)
 		}
 		return err
 	}, cfg.SigningKeyFile, cfg.SigningKeyFallbacksFile)
-	return nil
 }
 
 func (a *app) loadAPIKeys(cfg config) error {
-	set, err := cfg.apiKeys()
-	switch {
-	case err != nil:
-		return err
-	case set == nil && !cfg.AllowAnonymous && !isUnix(cfg.ListenAddr) && !isLoopback(cfg.ListenAddr):
-		return complain("OTP_LISTEN_ADDR", "is not loopback, which needs OTP_API_KEYS or OTP_ALLOW_ANONYMOUS=true")
-	case set == nil:
+	if cfg.APIKeys == "" && cfg.APIKeysFile == "" {
+		if !cfg.AllowAnonymous && !isUnix(cfg.ListenAddr) && !isLoopback(cfg.ListenAddr) {
+			return complain("OTP_LISTEN_ADDR", "is not loopback, which needs OTP_API_KEYS or OTP_ALLOW_ANONYMOUS=true")
+		}
 		return nil
 	}
-	a.keys = httpapi.NewKeys(set)
-	a.reloadOn("API keys", func() error {
+	a.keys = new(httpapi.Keys)
+	return a.load("API keys", func() error {
 		set, err := cfg.apiKeys()
 		if err == nil {
 			a.keys.Use(set)
 		}
 		return err
 	}, cfg.APIKeysFile)
-	return nil
 }
 
 func (a *app) loadCertificate(cfg config) error {
@@ -83,19 +75,22 @@ func (a *app) loadCertificate(cfg config) error {
 		return nil
 	}
 	a.cert = new(certificate)
-	load := func() error { return a.cert.load(cfg.TLSCertFile, cfg.TLSKeyFile) }
-	a.reloadOn("TLS certificate", load, cfg.TLSCertFile, cfg.TLSKeyFile)
-	return load()
+	return a.load("TLS certificate", func() error {
+		return a.cert.load(cfg.TLSCertFile, cfg.TLSKeyFile)
+	}, cfg.TLSCertFile, cfg.TLSKeyFile)
 }
 
-// reloadOn has apply called when one of the files, those that are not empty, has changed.
-func (a *app) reloadOn(name string, apply func() error, files ...string) {
-	for _, file := range files {
-		if file != "" {
-			a.reloads = append(a.reloads, reload{name, files, apply})
-			return
-		}
+// load applies what the files say, those whose name is not empty, now and whenever one has changed.
+func (a *app) load(name string, apply func() error, files ...string) error {
+	files = slices.DeleteFunc(files, func(file string) bool { return file == "" })
+	seen := fingerprints(files) // before they are read, or a change in between would be missed
+	if err := apply(); err != nil {
+		return err
 	}
+	if len(files) > 0 {
+		a.reloads = append(a.reloads, reload{name, files, seen, apply})
+	}
+	return nil
 }
 
 func (a *app) assembleAPI(cfg config) error {

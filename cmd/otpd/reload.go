@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -18,37 +16,32 @@ const pollEvery = time.Second
 // reload is configuration that lives in files.
 type reload struct {
 	name  string
-	files []string // some may be empty
+	files []string
+	seen  [][sha256.Size]byte // fingerprints of the files when they were last read, or just before
 	apply func() error
 }
 
-// reloadUntil applies each reload whenever one of its files has changed, and all of them on SIGHUP,
-// until ctx ends. What cannot be applied is logged, and stays as it was.
-func reloadUntil(ctx context.Context, log *slog.Logger, reloads []reload) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// reloadUntil applies each reload whenever one of its files has changed, and all of them whenever
+// asked, until ctx ends. What cannot be applied is logged, and stays as it was.
+func reloadUntil(ctx context.Context, log *slog.Logger, reloads []reload, asked <-chan os.Signal) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	seen := make([][][sha256.Size]byte, len(reloads))
-	for i, r := range reloads {
-		seen[i] = fingerprints(r.files)
-	}
 	for {
-		asked := false
+		all := false
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangup:
-			asked = true
+		case <-asked:
+			all = true
 		case <-tick.C:
 		}
-		for i, r := range reloads {
+		for i := range reloads {
+			r := &reloads[i]
 			now := fingerprints(r.files)
-			if !asked && slices.Equal(now, seen[i]) {
+			if !all && slices.Equal(now, r.seen) {
 				continue
 			}
-			seen[i] = now
+			r.seen = now
 			if err := r.apply(); err != nil {
 				log.Error("not reloaded, the old one stays", "what", r.name, "error", err)
 				continue

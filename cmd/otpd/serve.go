@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -22,6 +25,9 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 	for _, name := range unknownVariables() {
 		log.Warn("not a variable of otpd, and ignored", "name", name)
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // which would end the process, also while it starts or shuts down
+	defer signal.Stop(hangup)
 	a, err := assemble(cfg, log)
 	if err != nil {
 		return err
@@ -34,7 +40,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 	log.Info("listening", "addr", addrOf(listeners.api), "admin_addr", addrOf(listeners.admin), "version", version,
 		"ledger", cfg.LedgerURL, "api_keys", a.keys != nil, "tls", a.cert != nil)
 	ready(listeners.api.Addr())
-	return a.serve(ctx, cfg, listeners)
+	return a.serve(ctx, cfg, listeners, hangup)
 }
 
 // addrOf returns the address of a listener, empty for none.
@@ -72,9 +78,11 @@ func (a *app) listen(cfg config) (l listeners, err error) {
 	return l, nil
 }
 
+var errCutOff = errors.New("requests were cut off after OTP_SHUTDOWN_TIMEOUT")
+
 // serve answers requests until ctx ends. An error means that some of those under way were cut off, or
 // that a listener failed.
-func (a *app) serve(ctx context.Context, cfg config, l listeners) error {
+func (a *app) serve(ctx context.Context, cfg config, l listeners, hangup <-chan os.Signal) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	servers := []*http.Server{a.start(l.api, a.api, stop)}
 	if l.admin != nil {
@@ -85,7 +93,7 @@ func (a *app) serve(ctx context.Context, cfg config, l listeners) error {
 		}), stop))
 	}
 	var reloading sync.WaitGroup
-	reloading.Go(func() { reloadUntil(ctx, a.log, a.reloads) })
+	reloading.Go(func() { reloadUntil(ctx, a.log, a.reloads, hangup) })
 
 	<-ctx.Done()
 	reloading.Wait()
@@ -98,9 +106,9 @@ func (a *app) serve(ctx context.Context, cfg config, l listeners) error {
 	deadline, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout)
 	defer cancel()
 	for _, server := range servers {
-		if shutdownErr := server.Shutdown(deadline); shutdownErr != nil {
-			err = errors.Join(err, fmt.Errorf("requests were cut off after OTP_SHUTDOWN_TIMEOUT: %w", shutdownErr))
+		if server.Shutdown(deadline) != nil {
 			_ = server.Close()
+			err = cmp.Or(err, errCutOff)
 		}
 	}
 	return err
