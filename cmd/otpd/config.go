@@ -175,9 +175,9 @@ func secrets(variable, value, file string) (list []string, source string, err er
 		if value != "" {
 			return nil, source, complain(source, "is set together with "+variable)
 		}
-		data, err := os.ReadFile(file)
+		data, err := readFile(source, file)
 		if err != nil {
-			return nil, source, complain(source, "cannot be read: "+errors.Unwrap(err).Error())
+			return nil, source, err
 		}
 		value = string(data)
 	} else if value == "" {
@@ -192,6 +192,15 @@ func secrets(variable, value, file string) (list []string, source string, err er
 		return nil, source, complain(source, "holds nothing")
 	}
 	return list, source, nil
+}
+
+// readFile reads the file that a variable names, which the error blames.
+func readFile(variable, file string) ([]byte, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, complain(variable, "cannot be read: "+errors.Unwrap(err).Error())
+	}
+	return data, nil
 }
 
 // variable is one row of the table of variables.

@@ -9,16 +9,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/kelseyhightower/envconfig"
 )
 
-// healthcheck asks the service that the environment describes for /readyz. It needs none of its keys.
-func healthcheck(ctx context.Context, stdout io.Writer) error {
-	var cfg config
-	if err := envconfig.Process("", &cfg); err != nil {
-		return err
-	}
+// healthcheck asks the service that cfg describes for /readyz. It needs none of its keys.
+func healthcheck(ctx context.Context, cfg config, stdout io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	scheme := "http"

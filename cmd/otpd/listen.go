@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"net"
 	"net/http"
@@ -81,9 +82,20 @@ type certificate struct {
 
 // load reads the certificate and its key from PEM files.
 func (c *certificate) load(certFile, keyFile string) error {
-	loaded, err := tls.LoadX509KeyPair(certFile, keyFile)
+	cert, err := readFile("OTP_TLS_CERT_FILE", certFile)
 	if err != nil {
-		return complain("OTP_TLS_CERT_FILE", "cannot be used: "+err.Error())
+		return err
+	}
+	key, err := readFile("OTP_TLS_KEY_FILE", keyFile)
+	if err != nil {
+		return err
+	}
+	if block, _ := pem.Decode(key); block == nil {
+		return complain("OTP_TLS_KEY_FILE", "is not a PEM file")
+	}
+	loaded, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return complain("OTP_TLS_CERT_FILE", "cannot be used with OTP_TLS_KEY_FILE: "+err.Error())
 	}
 	c.current.Store(&loaded)
 	return nil

@@ -58,7 +58,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case command == "inspect" && len(args) == 1:
 		err = withConfig(func(cfg config) error { return inspect(cfg, args[0], stdout) })
 	case command == "healthcheck" && len(args) == 0:
-		err = healthcheck(ctx, stdout)
+		err = withConfig(func(cfg config) error { return healthcheck(ctx, cfg, stdout) })
 	case command == "config" && len(args) == 0:
 		printVariables(stdout)
 		_, err = readConfig()
