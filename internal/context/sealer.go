@@ -37,11 +37,7 @@ func (s *Sealer) Use(ring *Ring) { s.ring.Store(ring) }
 // Seal returns claims as a token under the ring's first key, dated now. Claims that do not fit into
 // [MaxToken] bytes are an error; the bounds on the fields keep them below it.
 func (s *Sealer) Seal(claims *Claims, now time.Time) (string, error) {
-	data, err := claims.marshal()
-	if err != nil {
-		return "", err
-	}
-	token, err := fernet.EncryptAndSignAtTime(data, s.ring.Load().keys[0].fernet[0], now)
+	token, err := fernet.EncryptAndSignAtTime(claims.marshal(), s.ring.Load().keys[0].fernet[0], now)
 	if err == nil && len(token) > MaxToken {
 		err = errors.New("otpcontext: claims too large")
 	}

@@ -62,7 +62,6 @@ func (s *Service) newClaims(now time.Time) *otpcontext.Claims {
 	rand.Read(id[:])
 	claims := &otpcontext.Claims{
 		ID:            base64.RawURLEncoding.EncodeToString(id[:]),
-		Metadata:      jsontext.Value("null"),
 		Timestamp:     secondsOf(now),
 		OTPExpiry:     secondsOf(now.Add(s.cfg.Expiry)),
 		SessionExpiry: secondsOf(now.Add(s.cfg.SessionExpiry)),
@@ -132,8 +131,8 @@ func setMetadata(r GenerateRequest, claims *otpcontext.Claims) error {
 	if r.Metadata == nil {
 		return nil
 	}
-	compact := r.Metadata.Clone()
-	if err := compact.Compact(); err != nil {
+	compact, err := otpcontext.CompactMetadata(r.Metadata)
+	if err != nil {
 		return &FieldError{"metadata", "must be JSON"}
 	}
 	switch {
