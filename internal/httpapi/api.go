@@ -66,12 +66,18 @@ func (a *API) Drain() { a.draining.Store(true) }
 
 func (a *API) notFound(w http.ResponseWriter, _ *http.Request) { a.fail(w, errNotFound) }
 
+// methodNotAllowed also gets requests for no path at all: chi looks none up for a method it does not know.
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	routes := chi.RouteContext(r.Context()).Routes
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
-			w.Header().Add("Allow", method)
-		}
+	takes := func(method string) bool { return routes.Match(chi.NewRouteContext(), method, r.URL.Path) }
+	switch {
+	case takes(http.MethodGet):
+		w.Header().Set("Allow", "GET, HEAD")
+	case takes(http.MethodPost):
+		w.Header().Set("Allow", "POST")
+	default:
+		a.notFound(w, r)
+		return
 	}
 	a.fail(w, errMethodNotAllowed)
 }
