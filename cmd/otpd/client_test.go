@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -17,6 +18,8 @@ type client struct {
 	http   *http.Client
 	base   string // URL without a path
 	secret string // of the API key, empty for none
+
+	answered atomic.Int64 // requests with a whole answer
 }
 
 // newClient returns a client for an address, a socket's path included, over transport or, if that is
@@ -90,6 +93,7 @@ func (c *client) send(method, path string, body any, header http.Header) (*answe
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		return nil, err
 	}
+	c.answered.Add(1)
 	if strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
 		err = json.Unmarshal(a.body, a)
 	}

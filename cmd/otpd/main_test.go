@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -26,6 +27,11 @@ func TestMain(m *testing.M) {
 			run()
 			return
 		}
+	}
+	// Most tests wait for a process or for a time that is up, so more of them run at once than there are
+	// processors, unless the command line says otherwise.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
 	}
 	testscript.Main(leakChecked{m}, map[string]func(){"otpd": main})
 }
