@@ -41,6 +41,7 @@ const (
 type options struct {
 	ledger    otp.Ledger // nil for a memory ledger
 	keys      []string   // API keys, name:secret
+	liveKeys  *httpapi.Keys
 	guardHost bool
 	logLevel  slog.Level
 }
@@ -69,7 +70,7 @@ func newServer(tb testing.TB, o options) *server {
 		ResendCooldown: cooldown, Now: clock,
 	})
 	noError(tb, err)
-	var keys *httpapi.Keys
+	keys := o.liveKeys
 	if o.keys != nil {
 		set, err := httpapi.ParseKeys(o.keys)
 		noError(tb, err)

@@ -21,9 +21,12 @@ func (a *API) guardHost(next http.Handler) http.Handler {
 
 // isLoopback reports whether hostport, with or without a port, is localhost or a loopback address.
 func isLoopback(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
+	host, port, err := net.SplitHostPort(hostport)
+	if err != nil { // there is no port
 		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
+	}
+	if strings.Trim(port, "0123456789") != "" {
+		return false
 	}
 	addr, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
