@@ -26,8 +26,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 		log.Warn("not a variable of otpd, and ignored", "name", name)
 	}
 	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP) // which would end the process, also while it starts or shuts down
-	defer signal.Stop(hangup)
+	signal.Notify(hangup, syscall.SIGHUP) // for good: it would end the process, even while that ends by itself
 	a, err := assemble(cfg, log)
 	if err != nil {
 		return err
