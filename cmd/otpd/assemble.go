@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -20,6 +21,7 @@ const recommendedExpiry = 10 * time.Minute
 // app is the service, put together from a configuration and not yet listening.
 type app struct {
 	log      *slog.Logger
+	stderr   io.Writer // where log writes
 	registry *prometheus.Registry
 	sealer   *otpcontext.Sealer
 	keys     *httpapi.Keys // nil if anyone may call
@@ -30,8 +32,8 @@ type app struct {
 }
 
 // assemble returns the app that cfg describes. Unless there is an error, its close must be called.
-func assemble(cfg config, log *slog.Logger) (*app, error) {
-	a := &app{log: log, registry: newRegistry()}
+func assemble(cfg config, log *slog.Logger, stderr io.Writer) (*app, error) {
+	a := &app{log: log, stderr: stderr, registry: newRegistry()}
 	for _, step := range []func(config) error{
 		a.loadSigningKeys, a.loadAPIKeys, a.loadCertificate, a.assembleAPI,
 	} {
@@ -109,7 +111,7 @@ func (a *app) assembleAPI(cfg config) error {
 		Alphabet:       cfg.Alphabet,
 		MaxResends:     int(cfg.MaxResends),
 		ResendCooldown: cfg.ResendCooldownSeconds.seconds(),
-		Audit:          newAudit(a.log, a.registry),
+		Audit:          newAudit(cfg, a.log, a.stderr, a.registry),
 	})
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // for good: it would end the process, even while that ends by itself
-	a, err := assemble(cfg, log)
+	a, err := assemble(cfg, log, stderr)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bytes"
 	"net/http"
-	"strconv"
 
 	"github.com/go-json-experiment/json"
 )
@@ -12,7 +11,6 @@ import (
 var (
 	jsonType = []string{"application/json"}
 	noStore  = []string{"no-store"}
-	noSniff  = []string{"nosniff"}
 )
 
 // writeJSON sends answer, which must marshal: the types of this package do.
@@ -26,8 +24,6 @@ func writeJSON(w http.ResponseWriter, status int, answer any) {
 	header := w.Header()
 	header["Content-Type"] = jsonType
 	header["Cache-Control"] = noStore
-	header["X-Content-Type-Options"] = noSniff
-	header["Content-Length"] = []string{strconv.Itoa(body.Len())}
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // what cannot be sent has nobody left to read it
 }

@@ -91,8 +91,10 @@ func (a *API) caller(w http.ResponseWriter, r *http.Request) (otp.Caller, error)
 		}
 		caller.Namespace = name
 	}
-	if ip, err := netip.ParseAddr(r.Header.Get("X-Otp-Client-Ip")); err == nil {
-		caller.IP = ip.String()
+	if text := r.Header.Get("X-Otp-Client-Ip"); text != "" {
+		if ip, err := netip.ParseAddr(text); err == nil {
+			caller.IP = ip.String()
+		}
 	}
 	caller.UserAgent = r.Header.Get("X-Otp-Client-User-Agent")
 	caller.UserAgent = caller.UserAgent[:min(len(caller.UserAgent), maxUserAgent)]

@@ -1,8 +1,9 @@
 package httpapi
 
 import (
-	"crypto/rand"
+	"math/rand/v2"
 	"net/http"
+	"strconv"
 )
 
 const (
@@ -16,11 +17,17 @@ func identifyRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(requestIDHeader)
 		if !isRequestID(id) {
-			id = rand.Text()
+			id = newRequestID()
 		}
 		w.Header().Set(requestIDHeader, id)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// newRequestID returns an id that is unlikely to come again. It is no secret.
+func newRequestID() string {
+	id := strconv.AppendUint(make([]byte, 0, 26), rand.Uint64(), 36)
+	return string(strconv.AppendUint(id, rand.Uint64(), 36))
 }
 
 func isRequestID(id string) bool {

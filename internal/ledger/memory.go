@@ -33,9 +33,13 @@ type Memory struct {
 
 type shard struct {
 	mu      sync.Mutex
-	entries map[string]entry
+	entries map[key]entry
 	due     dueHeap // every entry of the map, the next to end first
 }
+
+// key is a verification id. It is held by value, as all of an entry is, so that the garbage collector
+// has nothing to follow through a million of them.
+type key [22]byte
 
 type entry struct {
 	attempts int32
@@ -53,7 +57,7 @@ func NewMemory(maxEntries int, now func() time.Time) *Memory {
 	}
 	m := &Memory{maxEntries: int64(maxEntries), seed: maphash.MakeSeed(), stop: make(chan struct{})}
 	for i := range m.shards {
-		m.shards[i].entries = make(map[string]entry)
+		m.shards[i].entries = make(map[key]entry)
 	}
 	m.stopped.Go(func() { m.sweepUntilStopped(now) })
 	return m
@@ -88,11 +92,11 @@ func (m *Memory) Resend(_ context.Context, v Verification) (Outcome, error) {
 
 // Revoke ends the verification, whatever its state. The error is [ErrFull].
 func (m *Memory) Revoke(_ context.Context, v Verification) (Outcome, error) {
-	s := m.lock(v.ID)
+	s, k := m.lock(v.ID)
 	defer s.mu.Unlock()
-	e := s.recall(v)
+	e := s.recall(k, v)
 	e.revoked = true
-	if err := m.put(s, v, e); err != nil {
+	if err := m.put(s, k, v, e); err != nil {
 		return Outcome{}, err
 	}
 	return Outcome{Admitted, int(e.attempts)}, nil
@@ -100,9 +104,9 @@ func (m *Memory) Revoke(_ context.Context, v Verification) (Outcome, error) {
 
 // State says what [Memory.Attempt] would, and changes nothing.
 func (m *Memory) State(_ context.Context, v Verification) (Outcome, error) {
-	s := m.lock(v.ID)
+	s, k := m.lock(v.ID)
 	defer s.mu.Unlock()
-	e := s.recall(v)
+	e := s.recall(k, v)
 	return Outcome{e.verdict(v), int(e.attempts)}, nil
 }
 
@@ -111,14 +115,14 @@ func (*Memory) Ping(context.Context) error { return nil }
 
 // change applies edit to the entry of a verification that is still open.
 func (m *Memory) change(v Verification, edit func(*entry)) (Outcome, error) {
-	s := m.lock(v.ID)
+	s, k := m.lock(v.ID)
 	defer s.mu.Unlock()
-	e := s.recall(v)
+	e := s.recall(k, v)
 	if verdict := e.verdict(v); verdict != Admitted {
 		return Outcome{verdict, int(e.attempts)}, nil
 	}
 	edit(&e)
-	if err := m.put(s, v, e); err != nil {
+	if err := m.put(s, k, v, e); err != nil {
 		return Outcome{}, err
 	}
 	return Outcome{Admitted, int(e.attempts)}, nil
@@ -139,28 +143,34 @@ func (e entry) verdict(v Verification) string {
 	return Admitted
 }
 
-func (m *Memory) lock(id string) *shard {
-	s := &m.shards[maphash.String(m.seed, id)%shardCount]
+// lock returns the shard of an id, locked, and the id as its key.
+func (m *Memory) lock(id string) (*shard, key) {
+	if len(id) > len(key{}) {
+		panic("ledger: id too long") // cut short, it could be another's
+	}
+	var k key
+	copy(k[:], id)
+	s := &m.shards[maphash.Bytes(m.seed, k[:])%shardCount]
 	s.mu.Lock()
-	return s
+	return s, k
 }
 
 // recall returns what is remembered of v, with the higher of the two counts of wrong codes.
-func (s *shard) recall(v Verification) entry {
-	e := s.entries[v.ID]
+func (s *shard) recall(k key, v Verification) entry {
+	e := s.entries[k]
 	e.attempts = max(e.attempts, int32(min(v.Attempts, 1<<30)))
 	return e
 }
 
-func (m *Memory) put(s *shard, v Verification, e entry) error {
-	if _, known := s.entries[v.ID]; !known {
+func (m *Memory) put(s *shard, k key, v Verification, e entry) error {
+	if _, known := s.entries[k]; !known {
 		if m.entries.Add(1) > m.maxEntries {
 			m.entries.Add(-1)
 			return ErrFull
 		}
-		heap.Push(&s.due, due{v.Until.Unix() + 1, v.ID})
+		heap.Push(&s.due, due{v.Until.Unix() + 1, k})
 	}
-	s.entries[v.ID] = e
+	s.entries[k] = e
 	return nil
 }
 
@@ -190,19 +200,19 @@ func (s *shard) drop(now int64, most int, entries *atomic.Int64) (dropped int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for dropped < most && len(s.due) > 0 && s.due[0].at <= now {
-		delete(s.entries, heap.Pop(&s.due).(due).id)
+		delete(s.entries, heap.Pop(&s.due).(due).key)
 		dropped++
 	}
 	if len(s.entries) == 0 {
-		s.entries, s.due = make(map[string]entry), nil // neither shrinks by itself
+		s.entries, s.due = make(map[key]entry), nil // neither shrinks by itself
 	}
 	entries.Add(int64(-dropped))
 	return dropped
 }
 
 type due struct {
-	at int64 // Unix seconds
-	id string
+	at  int64 // Unix seconds
+	key key
 }
 
 // dueHeap is a [heap.Interface], the earliest first.

@@ -75,9 +75,10 @@ func hashCode(code []byte) string {
 
 // codeMatches compares the hash of a typed code to that of the issued one, in constant time.
 func codeMatches(otpHash, typed string) bool {
-	want, err := hex.DecodeString(otpHash)
+	var want [sha256.Size]byte
+	_, err := hex.Decode(want[:], []byte(otpHash))
 	got := sha256.Sum256(canonical(typed))
-	return err == nil && subtle.ConstantTimeCompare(want, got[:]) == 1
+	return err == nil && subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
 // A context names the alphabet and the length of its code only where they are not the usual ones.

@@ -2,6 +2,7 @@ package otp
 
 import (
 	"errors"
+	"time"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
 )
@@ -28,6 +29,7 @@ var EventNames = []string{
 // plain identifier.
 type Event struct {
 	Name           string
+	At             time.Time
 	ID             string // of the verification
 	Purpose        string
 	IdentifierHash string // keyed, 22 characters; empty without an identifier
@@ -36,9 +38,9 @@ type Event struct {
 }
 
 // record reports an event.
-func (s *Service) record(name string, c *otpcontext.Claims, caller Caller) {
+func (s *Service) record(name string, at time.Time, c *otpcontext.Claims, caller Caller) {
 	event := Event{
-		Name: name, ID: c.ID, Purpose: c.Purpose, RetryCount: c.RetryCount, Caller: caller,
+		Name: name, At: at, ID: c.ID, Purpose: c.Purpose, RetryCount: c.RetryCount, Caller: caller,
 	}
 	if c.Identifier != nil {
 		event.IdentifierHash = s.cfg.Sealer.HashIdentifier(*c.Identifier)
@@ -47,14 +49,14 @@ func (s *Service) record(name string, c *otpcontext.Claims, caller Caller) {
 }
 
 // recordRefusal reports the event that the refusal of an attempt is, if it is one.
-func (s *Service) recordRefusal(refusal error, c *otpcontext.Claims, caller Caller) {
+func (s *Service) recordRefusal(refusal error, at time.Time, c *otpcontext.Claims, caller Caller) {
 	switch {
 	case errors.Is(refusal, ErrOTPExpired), errors.Is(refusal, ErrSessionExpired):
-		s.record(EventExpired, c, caller)
+		s.record(EventExpired, at, c, caller)
 	case errors.Is(refusal, ErrMaxRetriesExceeded):
-		s.record(EventExhausted, c, caller)
+		s.record(EventExhausted, at, c, caller)
 	case errors.Is(refusal, ErrAlreadyUsed), errors.Is(refusal, ErrContextSuperseded),
 		errors.Is(refusal, ErrContextRevoked):
-		s.record(EventReplayed, c, caller)
+		s.record(EventReplayed, at, c, caller)
 	}
 }

@@ -51,7 +51,7 @@ func (s *Service) Generate(caller Caller, r GenerateRequest) (Issued, error) {
 	}
 	issued, err := s.issue(claims, now)
 	if err == nil {
-		s.record(EventGenerated, claims, caller)
+		s.record(EventGenerated, now, claims, caller)
 	}
 	return issued, err
 }

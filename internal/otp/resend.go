@@ -39,7 +39,7 @@ func (s *Service) Resend(ctx context.Context, caller Caller, r ResendRequest) (I
 	claims.OTPExpiry = min(claims.Timestamp+lifetime, claims.SessionExpiry)
 	issued, err := s.issue(claims, now)
 	if err == nil {
-		s.record(EventResent, claims, caller)
+		s.record(EventResent, now, claims, caller)
 	}
 	return issued, err
 }

@@ -13,6 +13,6 @@ func (s *Service) Revoke(ctx context.Context, caller Caller, token string) (id s
 	if _, err := ask(s.cfg.Ledger.Revoke(ctx, verification(claims, now))); err != nil {
 		return "", err
 	}
-	s.record(EventRevoked, claims, caller)
+	s.record(EventRevoked, now, claims, caller)
 	return claims.ID, nil
 }

@@ -45,13 +45,13 @@ func (s *Service) Verify(ctx context.Context, caller Caller, r VerifyRequest) (V
 	right, err := s.attempt(ctx, claims, r.OTP, now)
 	switch {
 	case err != nil:
-		s.recordRefusal(err, claims, caller)
+		s.recordRefusal(err, now, claims, caller)
 		return Verified{}, err
 	case !right:
-		s.record(EventFailed, claims, caller)
+		s.record(EventFailed, now, claims, caller)
 		return Verified{}, s.wrongCode(claims, now)
 	}
-	s.record(EventVerified, claims, caller)
+	s.record(EventVerified, now, claims, caller)
 	return Verified{
 		ID:         claims.ID,
 		Identifier: claims.Identifier,
