@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,15 +34,13 @@ func loadContract(tb testing.TB) *openapi3.T {
 	return doc
 }
 
-// replay returns a copy of r whose body can be read after r's own.
+// replay returns a copy of r with a body of its own.
 func replay(tb testing.TB, r *http.Request) *http.Request {
 	tb.Helper()
-	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	if err != nil { // as some tests want it
-		return r.Clone(context.Background())
-	}
-	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
-	sent := r.Clone(context.Background())
+	body, err := io.ReadAll(r.Body)
+	noError(tb, err)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	sent := r.Clone(tb.Context())
 	sent.Body = io.NopCloser(bytes.NewReader(body))
 	return sent
 }
@@ -68,7 +65,7 @@ func checkContract(tb testing.TB, r *http.Request, a answer) {
 	if err := openapi3filter.ValidateResponse(r.Context(), input); err != nil {
 		tb.Errorf("%s %s: the contract does not cover the answer %d %s: %v", r.Method, r.URL.Path, a.status, a.body, err)
 	}
-	if isFine(a) {
+	if r.Body != nil && isFine(a) {
 		if err := openapi3filter.ValidateRequest(r.Context(), input.RequestValidationInput); err != nil {
 			tb.Errorf("%s %s: the contract does not cover the request: %v", r.Method, r.URL.Path, err)
 		}
@@ -142,7 +139,7 @@ func checkHeaders(tb testing.TB, input *openapi3filter.ResponseValidationInput, 
 	declared := input.RequestValidationInput.Route.Operation.Responses.Status(a.status).Value.Headers
 	for name := range a.header {
 		switch name {
-		case "Content-Type", "Content-Length", "Cache-Control", "X-Content-Type-Options", "Connection":
+		case "Content-Type", "Content-Length", "Cache-Control", "Connection":
 			continue
 		}
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(declared)), func(d string) bool { return strings.EqualFold(d, name) }) {

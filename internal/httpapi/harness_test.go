@@ -129,7 +129,21 @@ func (a answer) is(tb testing.TB, status int, code string) {
 // send is how every request of every test goes: it holds the answer against the contract.
 func (s *server) send(tb testing.TB, r *http.Request) answer {
 	tb.Helper()
-	sent := replay(tb, r)
+	return s.answerTo(tb, r, replay(tb, r))
+}
+
+// sendUnread is send for a body that must be left to the service alone, or that the contract need not
+// allow: it holds only the answer against it.
+func (s *server) sendUnread(tb testing.TB, r *http.Request) answer {
+	tb.Helper()
+	sent := r.Clone(tb.Context())
+	sent.Body = nil
+	return s.answerTo(tb, r, sent)
+}
+
+// answerTo serves r and holds the answer against the contract, with sent as what the client sent.
+func (s *server) answerTo(tb testing.TB, r, sent *http.Request) answer {
+	tb.Helper()
 	recorder := httptest.NewRecorder()
 	s.api.ServeHTTP(recorder, r)
 	a := answer{status: recorder.Code, header: recorder.Header(), body: recorder.Body.String()}
