@@ -87,7 +87,7 @@ func (m *Memory) Attempt(_ context.Context, v Verification, right bool) (Outcome
 // Resend supersedes the code in the context, if it is the newest, by one that has been sent once more.
 // The error is [ErrFull].
 func (m *Memory) Resend(_ context.Context, v Verification) (Outcome, error) {
-	return m.change(v, func(e *entry) { e.resends = int32(v.Resends) + 1 })
+	return m.change(v, func(e *entry) { e.resends++ })
 }
 
 // Revoke ends the verification, whatever its state. The error is [ErrFull].
@@ -155,10 +155,12 @@ func (m *Memory) lock(id string) (*shard, key) {
 	return s, k
 }
 
-// recall returns what is remembered of v, with the higher of the two counts of wrong codes.
+// recall returns what is remembered of v, or what its context tells of where that is more: of wrong codes
+// and of newer ones that came before the ledger did.
 func (s *shard) recall(k key, v Verification) entry {
 	e := s.entries[k]
 	e.attempts = max(e.attempts, int32(min(v.Attempts, 1<<30)))
+	e.resends = max(e.resends, int32(min(v.Resends, 1<<30)))
 	return e
 }
 

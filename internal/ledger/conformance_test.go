@@ -1,0 +1,296 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+)
+
+type step struct {
+	op   operation
+	want Outcome
+}
+
+func TestConformance(t *testing.T) {
+	tests := []struct {
+		name  string
+		max   int
+		steps []step
+	}{
+		{"a right code is right once", 3, []step{
+			{right, Outcome{Admitted, 0}},
+			{right, Outcome{Used, 0}},
+			{wrong, Outcome{Used, 0}},
+			{resend, Outcome{Used, 0}},
+			{state, Outcome{Used, 0}},
+		}},
+		{"a right code after wrong ones", 3, []step{
+			{wrong, Outcome{Admitted, 1}},
+			{wrong.after(1), Outcome{Admitted, 2}},
+			{right.after(2), Outcome{Admitted, 2}},
+			{right.after(2), Outcome{Used, 2}},
+		}},
+		{"as many wrong codes as are allowed", 3, []step{
+			{wrong, Outcome{Admitted, 1}},
+			{wrong.after(1), Outcome{Admitted, 2}},
+			{wrong.after(2), Outcome{Admitted, 3}},
+			{right.after(3), Outcome{Exhausted, 3}},
+			{wrong.after(3), Outcome{Exhausted, 3}},
+			{resend.after(3), Outcome{Exhausted, 3}},
+			{state, Outcome{Exhausted, 3}},
+		}},
+		{"an old context does not roll the count back", 3, []step{
+			{wrong, Outcome{Admitted, 1}},
+			{wrong, Outcome{Admitted, 2}},
+			{wrong, Outcome{Admitted, 3}},
+			{right, Outcome{Exhausted, 3}},
+		}},
+		{"an old context is not punished for its age", 3, []step{
+			{wrong, Outcome{Admitted, 1}},
+			{wrong.after(1), Outcome{Admitted, 2}},
+			{right, Outcome{Admitted, 2}},
+		}},
+		{"a context tells of attempts made elsewhere", 3, []step{
+			{wrong.after(2), Outcome{Admitted, 3}},
+			{right, Outcome{Exhausted, 3}},
+		}},
+		{"a context that is spent by its own count", 3, []step{
+			{right.after(3), Outcome{Exhausted, 3}},
+			{right.after(7), Outcome{Exhausted, 7}},
+			{right, Outcome{Admitted, 0}},
+		}},
+		{"no attempt allowed", 0, []step{
+			{right, Outcome{Exhausted, 0}},
+			{resend, Outcome{Exhausted, 0}},
+			{state, Outcome{Exhausted, 0}},
+		}},
+		{"a revocation ends it", 3, []step{
+			{revoke, Outcome{Admitted, 0}},
+			{right, Outcome{Revoked, 0}},
+			{wrong, Outcome{Revoked, 0}},
+			{resend, Outcome{Revoked, 0}},
+			{right.of(1), Outcome{Revoked, 0}},
+			{state, Outcome{Revoked, 0}},
+			{revoke, Outcome{Admitted, 0}},
+		}},
+		{"a revocation by an old context ends the newer one", 3, []step{
+			{resend, Outcome{Admitted, 0}},
+			{revoke, Outcome{Admitted, 0}},
+			{right.of(1), Outcome{Revoked, 0}},
+		}},
+		{"a revocation counts before a lack of attempts", 1, []step{
+			{wrong, Outcome{Admitted, 1}},
+			{revoke, Outcome{Admitted, 1}},
+			{right, Outcome{Revoked, 1}},
+		}},
+		{"a use counts before a revocation", 3, []step{
+			{right, Outcome{Admitted, 0}},
+			{revoke, Outcome{Admitted, 0}},
+			{right, Outcome{Used, 0}},
+		}},
+		{"a use counts before a resend", 3, []step{
+			{resend, Outcome{Admitted, 0}},
+			{right.of(1), Outcome{Admitted, 0}},
+			{right, Outcome{Used, 0}},
+		}},
+		{"a resend supersedes", 3, []step{
+			{resend, Outcome{Admitted, 0}},
+			{right, Outcome{Superseded, 0}},
+			{wrong, Outcome{Superseded, 0}},
+			{resend, Outcome{Superseded, 0}},
+			{state, Outcome{Superseded, 0}},
+			{right.of(1), Outcome{Admitted, 0}},
+		}},
+		{"a resend of a resend supersedes both", 3, []step{
+			{resend, Outcome{Admitted, 0}},
+			{resend.of(1), Outcome{Admitted, 0}},
+			{right, Outcome{Superseded, 0}},
+			{right.of(1), Outcome{Superseded, 0}},
+			{right.of(2), Outcome{Admitted, 0}},
+		}},
+		{"a resend keeps the count", 3, []step{
+			{wrong, Outcome{Admitted, 1}},
+			{wrong, Outcome{Admitted, 2}},
+			{resend, Outcome{Admitted, 2}},
+			{wrong.of(1), Outcome{Admitted, 3}},
+			{right.of(1), Outcome{Exhausted, 3}},
+			{right, Outcome{Superseded, 3}},
+		}},
+		{"a context tells of resends made elsewhere", 3, []step{
+			{wrong.of(2), Outcome{Admitted, 1}},
+			{right.of(1), Outcome{Superseded, 1}},
+			{resend.of(2), Outcome{Admitted, 1}},
+			{right.of(3), Outcome{Admitted, 1}},
+		}},
+		{"a look changes nothing", 1, []step{
+			{state, Outcome{Admitted, 0}},
+			{state.after(1), Outcome{Exhausted, 1}},
+			{state.of(1), Outcome{Admitted, 0}},
+			{right, Outcome{Admitted, 0}},
+		}},
+		{"counts beyond any that a context holds", 1000, []step{
+			{right.after(1 << 40), Outcome{Exhausted, 1 << 30}},
+			{resend.of(1 << 40), Outcome{Admitted, 0}},
+			{right, Outcome{Superseded, 0}},
+		}},
+	}
+	for _, subject := range remembering {
+		t.Run(subject.name, func(t *testing.T) {
+			l := subject.open(t)
+			for _, test := range tests {
+				t.Run(test.name, func(t *testing.T) {
+					v, other := newVerification(), newVerification()
+					v.MaxAttempts = test.max
+					for i, s := range test.steps {
+						if got, err := s.op.do(l, v); err != nil || got != s.want {
+							t.Fatalf("step %d, %+v = %v, %v; want %v", i+1, s.op, got, err, s.want)
+						}
+					}
+					if got, err := state.do(l, other); err != nil || got != (Outcome{Admitted, 0}) {
+						t.Errorf("another verification is %v, %v now", got, err)
+					}
+				})
+			}
+			if err := l.Ping(context.Background()); err != nil {
+				t.Errorf("Ping: %v", err)
+			}
+		})
+	}
+}
+
+// crowd is how many clients attempt at once.
+const crowd = 300
+
+// together has a crowd do ops, in turn, on one verification at once, and returns the outcomes by
+// operation.
+func together(t testing.TB, l ledger, v Verification, ops ...operation) map[operation][]Outcome {
+	t.Helper()
+	outcomes := make(map[operation][]Outcome)
+	var mu sync.Mutex
+	var clients sync.WaitGroup
+	start := make(chan struct{})
+	for i := range crowd {
+		op := ops[i%len(ops)]
+		clients.Go(func() {
+			<-start
+			got, err := op.do(l, v)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[op] = append(outcomes[op], got)
+		})
+	}
+	close(start)
+	clients.Wait()
+	return outcomes
+}
+
+func count(outcomes []Outcome, verdict string) (n int) {
+	for _, o := range outcomes {
+		if o.Verdict == verdict {
+			n++
+		}
+	}
+	return n
+}
+
+func TestConcurrentAttempts(t *testing.T) {
+	for _, subject := range remembering {
+		l := subject.open(t)
+		t.Run(subject.name+", all wrong", func(t *testing.T) {
+			v := newVerification()
+			v.MaxAttempts = 10
+			got := together(t, l, v, wrong)[wrong]
+			var counts []int
+			for _, o := range got {
+				if o.Verdict == Admitted {
+					counts = append(counts, o.Attempts)
+				}
+			}
+			slices.Sort(counts)
+			if want := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}; !slices.Equal(counts, want) {
+				t.Errorf("admitted were the counts %v, want %v", counts, want)
+			}
+			if n := count(got, Exhausted); n != crowd-10 {
+				t.Errorf("%d were exhausted, want %d", n, crowd-10)
+			}
+		})
+		t.Run(subject.name+", all right", func(t *testing.T) {
+			got := together(t, l, newVerification(), right)[right]
+			if admitted, used := count(got, Admitted), count(got, Used); admitted != 1 || used != crowd-1 {
+				t.Errorf("%d were admitted and %d found it used; want 1 and %d", admitted, used, crowd-1)
+			}
+		})
+		t.Run(subject.name+", right and wrong", func(t *testing.T) {
+			v := newVerification()
+			v.MaxAttempts = 10
+			got := together(t, l, v, wrong, right)
+			admitted, guesses := count(got[right], Admitted), count(got[wrong], Admitted)
+			if admitted > 1 || guesses > 10 || admitted == 0 && guesses < 10 {
+				t.Errorf("%d right and %d wrong ones were admitted", admitted, guesses)
+			}
+		})
+		t.Run(subject.name+", resends", func(t *testing.T) {
+			got := together(t, l, newVerification(), resend)[resend]
+			if admitted := count(got, Admitted); admitted != 1 {
+				t.Errorf("%d were admitted, want 1", admitted)
+			}
+		})
+	}
+}
+
+func TestNone(t *testing.T) {
+	tests := []struct {
+		name  string
+		max   int
+		steps []step
+	}{
+		{"a right code is right as often as it is sent", 3, []step{
+			{right, Outcome{Admitted, 0}},
+			{right, Outcome{Admitted, 0}},
+			{right.after(2), Outcome{Admitted, 2}},
+		}},
+		{"the count is the context's", 3, []step{
+			{wrong, Outcome{Admitted, 1}},
+			{wrong, Outcome{Admitted, 1}},
+			{wrong.after(2), Outcome{Admitted, 3}},
+			{wrong.after(3), Outcome{Exhausted, 3}},
+			{right.after(3), Outcome{Exhausted, 3}},
+			{right, Outcome{Admitted, 0}},
+		}},
+		{"no attempt allowed", 0, []step{
+			{right, Outcome{Exhausted, 0}},
+			{resend, Outcome{Exhausted, 0}},
+		}},
+		{"a resend leaves the older code good", 3, []step{
+			{resend.after(1), Outcome{Admitted, 1}},
+			{right, Outcome{Admitted, 0}},
+			{resend.after(3), Outcome{Exhausted, 3}},
+		}},
+		{"a revocation is not possible", 3, []step{
+			{revoke.after(1), Outcome{Disabled, 1}},
+			{right, Outcome{Admitted, 0}},
+		}},
+		{"a look tells what the context does", 3, []step{
+			{state.after(2), Outcome{Admitted, 2}},
+			{state.after(3), Outcome{Exhausted, 3}},
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			v := newVerification()
+			v.MaxAttempts = test.max
+			for i, s := range test.steps {
+				if got, err := s.op.do(None{}, v); err != nil || got != s.want {
+					t.Fatalf("step %d, %+v = %v, %v; want %v", i+1, s.op, got, err, s.want)
+				}
+			}
+		})
+	}
+	if err := (None{}).Ping(context.Background()); err != nil {
+		t.Errorf("Ping: %v", err)
+	}
+}
