@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // prepare returns verifications outside the time that a benchmark measures.
@@ -52,7 +53,7 @@ func BenchmarkMemoryAttemptAtOne(b *testing.B) {
 func BenchmarkMemoryEntry(b *testing.B) {
 	const entries, mostBytes = 1_000_000, 250
 	for b.Loop() {
-		m := NewMemory(entries, nil)
+		m := NewMemory(entries, func() time.Time { return now })
 		before := heapInUse()
 		for range entries {
 			if got, err := m.Attempt(context.Background(), newVerification(), false); err != nil || got.Verdict != Admitted {

@@ -198,48 +198,51 @@ func count(outcomes []Outcome, verdict string) (n int) {
 }
 
 func TestConcurrentAttempts(t *testing.T) {
+	const rounds = 20 // a race is not lost every time
+	tests := []struct {
+		name string
+		ops  []operation
+		ok   func(got map[operation][]Outcome) bool
+	}{
+		{"all wrong: exactly those that are allowed, each counted once", []operation{wrong}, func(got map[operation][]Outcome) bool {
+			return slices.Equal(admittedCounts(got[wrong]), []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}) &&
+				count(got[wrong], Exhausted) == crowd-10
+		}},
+		{"all right: exactly one", []operation{right}, func(got map[operation][]Outcome) bool {
+			return count(got[right], Admitted) == 1 && count(got[right], Used) == crowd-1
+		}},
+		{"right and wrong: at most one, after at most those that are allowed", []operation{wrong, right}, func(got map[operation][]Outcome) bool {
+			rights, wrongs := count(got[right], Admitted), count(got[wrong], Admitted)
+			return rights == 1 && wrongs < 10 || rights == 0 && wrongs == 10
+		}},
+		{"resends of one code: exactly one", []operation{resend}, func(got map[operation][]Outcome) bool {
+			return count(got[resend], Admitted) == 1 && count(got[resend], Superseded) == crowd-1
+		}},
+	}
 	for _, subject := range remembering {
 		l := subject.open(t)
-		t.Run(subject.name+", all wrong", func(t *testing.T) {
-			v := newVerification()
-			v.MaxAttempts = 10
-			got := together(t, l, v, wrong)[wrong]
-			var counts []int
-			for _, o := range got {
-				if o.Verdict == Admitted {
-					counts = append(counts, o.Attempts)
+		for _, test := range tests {
+			t.Run(subject.name+", "+test.name, func(t *testing.T) {
+				for range rounds {
+					v := newVerification()
+					v.MaxAttempts = 10
+					if got := together(t, l, v, test.ops...); !test.ok(got) {
+						t.Fatalf("the outcomes are %v", got)
+					}
 				}
-			}
-			slices.Sort(counts)
-			if want := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}; !slices.Equal(counts, want) {
-				t.Errorf("admitted were the counts %v, want %v", counts, want)
-			}
-			if n := count(got, Exhausted); n != crowd-10 {
-				t.Errorf("%d were exhausted, want %d", n, crowd-10)
-			}
-		})
-		t.Run(subject.name+", all right", func(t *testing.T) {
-			got := together(t, l, newVerification(), right)[right]
-			if admitted, used := count(got, Admitted), count(got, Used); admitted != 1 || used != crowd-1 {
-				t.Errorf("%d were admitted and %d found it used; want 1 and %d", admitted, used, crowd-1)
-			}
-		})
-		t.Run(subject.name+", right and wrong", func(t *testing.T) {
-			v := newVerification()
-			v.MaxAttempts = 10
-			got := together(t, l, v, wrong, right)
-			admitted, guesses := count(got[right], Admitted), count(got[wrong], Admitted)
-			if admitted > 1 || guesses > 10 || admitted == 0 && guesses < 10 {
-				t.Errorf("%d right and %d wrong ones were admitted", admitted, guesses)
-			}
-		})
-		t.Run(subject.name+", resends", func(t *testing.T) {
-			got := together(t, l, newVerification(), resend)[resend]
-			if admitted := count(got, Admitted); admitted != 1 {
-				t.Errorf("%d were admitted, want 1", admitted)
-			}
-		})
+			})
+		}
 	}
+}
+
+func admittedCounts(outcomes []Outcome) (counts []int) {
+	for _, o := range outcomes {
+		if o.Verdict == Admitted {
+			counts = append(counts, o.Attempts)
+		}
+	}
+	slices.Sort(counts)
+	return counts
 }
 
 func TestNone(t *testing.T) {
