@@ -103,5 +103,9 @@ func inspect(cfg config, token string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return json.MarshalWrite(stdout, claims, jsontext.WithIndent("  "))
+	if err := json.MarshalWrite(stdout, claims, jsontext.WithIndent("  ")); err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout)
+	return nil
 }

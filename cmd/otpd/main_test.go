@@ -10,23 +10,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// modes are what the test binary does in place of running tests when the environment variable that
-// names one is set: a test starts it again as a process of its own.
-var modes = map[string]func(){}
-
-// register adds a mode, for use as: var _ = register("VARIABLE", run).
-func register(variable string, run func()) struct{} {
-	modes[variable] = run
-	return struct{}{}
-}
-
 // TestMain lets the test binary run as otpd, by that name in the PATH of the tests and their scripts.
 func TestMain(m *testing.M) {
-	for variable, run := range modes {
-		if os.Getenv(variable) != "" {
-			run()
-			return
-		}
+	if os.Getenv("OTPD_BENCH_BARE") != "" {
+		os.Exit(m.Run()) // a process of the benchmark, which is killed and would leave the PATH's files behind
 	}
 	// Most tests wait for a process or for a time that is up, so more of them run at once than there are
 	// processors, unless the command line says otherwise.
