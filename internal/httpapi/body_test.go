@@ -359,11 +359,22 @@ func (e *endless) Read(p []byte) (int, error) {
 
 func TestEndlessBodyIsNotReadOn(t *testing.T) {
 	body := new(endless)
-	r := newServer(t, options{}).request(http.MethodPost, "/v1/otp/verify", "")
-	r.Body, r.ContentLength = io.NopCloser(body), -1
 	s := newServer(t, options{})
+	r := s.request(http.MethodPost, "/v1/otp/verify", "")
+	r.Body, r.ContentLength = io.NopCloser(body), -1
 	s.sendUnread(t, r).is(t, 413, "BODY_TOO_LARGE")
 	if body.read > 64<<10 {
+		t.Errorf("read %d bytes of it", body.read)
+	}
+}
+
+func TestBodyThatSaysItIsTooLongIsNotReadAtAll(t *testing.T) {
+	body := new(endless)
+	s := newServer(t, options{})
+	r := s.request(http.MethodPost, "/v1/otp/verify", "")
+	r.Body, r.ContentLength = io.NopCloser(body), 16<<10+1
+	s.sendUnread(t, r).is(t, 413, "BODY_TOO_LARGE")
+	if body.read > 0 {
 		t.Errorf("read %d bytes of it", body.read)
 	}
 }

@@ -20,7 +20,6 @@ func FuzzRequest(f *testing.F) {
 	f.Add(http.MethodGet, "/readyz", "", "")
 	f.Add("BREW", "/v1/otp/\x00", "text/plain", "\xff")
 	f.Fuzz(func(t *testing.T, method, path, contentType, body string) {
-		s := newServer(t, options{})
 		r := s.request(http.MethodPost, "/", body)
 		r.Method, r.URL = method, &url.URL{Path: path}
 		r.Header.Set("Content-Type", contentType)
@@ -36,6 +35,7 @@ func FuzzRequest(f *testing.F) {
 
 // FuzzSealed sends whatever the key has sealed: what is inside is trusted no more than what is outside.
 func FuzzSealed(f *testing.F) {
+	s := newServer(f, options{})
 	f.Add(claims{}.json())
 	f.Add(claims{"id": strings.Repeat("A", 22), "resends": 1, "purpose": "login", "alphabet": "letters", "length": 8}.json())
 	for _, values := range []struct {
@@ -45,7 +45,6 @@ func FuzzSealed(f *testing.F) {
 		f.Add(claims{values.member: values.value}.json())
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		s := newServer(t, options{})
 		token := seal(t, signingKey, payload)
 		for _, path := range postPaths[1:] {
 			request := fields{"context": token}

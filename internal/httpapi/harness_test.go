@@ -52,7 +52,8 @@ type server struct {
 	now      time.Time
 	log      bytes.Buffer
 	registry *prometheus.Registry
-	bearer   string // API key to call with, if any
+	events   []otp.Event // what was told to the audit log
+	bearer   string      // API key to call with, if any
 }
 
 func newServer(tb testing.TB, o options) *server {
@@ -68,6 +69,7 @@ func newServer(tb testing.TB, o options) *server {
 		Sealer: otpcontext.NewSealer(ring), Ledger: o.ledger, Expiry: expiry, SessionExpiry: sessionExpiry,
 		MaxRetries: maxRetries, Length: 6, Alphabet: otp.Numeric, MaxResends: maxResends,
 		ResendCooldown: cooldown, Now: clock,
+		Audit: func(e otp.Event) { s.events = append(s.events, e) },
 	})
 	noError(tb, err)
 	keys := o.liveKeys

@@ -93,7 +93,7 @@ func (a *API) caller(w http.ResponseWriter, r *http.Request) (otp.Caller, error)
 	}
 	if text := r.Header.Get("X-Otp-Client-Ip"); text != "" {
 		if ip, err := netip.ParseAddr(text); err == nil {
-			caller.IP = ip.String()
+			caller.IP = ip.WithZone("").String() // a zone may be any text, of any length
 		}
 	}
 	caller.UserAgent = r.Header.Get("X-Otp-Client-User-Agent")

@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/otpd/otpd/internal/httpapi"
+	"github.com/otpd/otpd/internal/otp"
 )
 
 const (
@@ -428,6 +429,32 @@ func TestMetricsCountPanics(t *testing.T) {
 	s.get(t, "/readyz").is(t, 500, "INTERNAL_ERROR")
 	if got := s.count(t, "/readyz", "500"); got != 1 {
 		t.Errorf("the panic was counted %d times, want once", got)
+	}
+}
+
+func TestCallerIsToldToTheAuditLog(t *testing.T) {
+	for name, test := range map[string]struct{ ip, userAgent, wantIP, wantUserAgent string }{
+		"nothing":               {"", "", "", ""},
+		"IPv4":                  {"192.0.2.1", "curl/8", "192.0.2.1", "curl/8"},
+		"IPv6":                  {"2001:DB8::0:1", "", "2001:db8::1", ""},
+		"a zone is dropped":     {"fe80::1%" + strings.Repeat("x", 1000), "", "fe80::1", ""},
+		"not an address":        {"ada@example.com", "", "", ""},
+		"several addresses":     {"192.0.2.1, 192.0.2.2", "", "", ""},
+		"256 bytes":             {"", strings.Repeat("x", 256), "", strings.Repeat("x", 256)},
+		"257 bytes are cut off": {"", strings.Repeat("x", 257), "", strings.Repeat("x", 256)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, options{keys: twoKeys})
+			s.bearer = bankSecret
+			r := s.request(http.MethodPost, "/v1/otp/generate", "{}")
+			r.Header.Set("X-Otp-Client-Ip", test.ip)
+			r.Header.Set("X-Otp-Client-User-Agent", test.userAgent)
+			s.send(t, r).is(t, 200, "")
+			want := otp.Caller{Namespace: "bank", RequestID: requestID, IP: test.wantIP, UserAgent: test.wantUserAgent}
+			if len(s.events) != 1 || s.events[0].Caller != want {
+				t.Errorf("got %+v, want one event by %+v", s.events, want)
+			}
+		})
 	}
 }
 
