@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -114,6 +115,8 @@ func checkText(field, text string, most int) error {
 		return &FieldError{field, fmt.Sprintf("must be at most %d bytes", most)}
 	case strings.ContainsFunc(text, isControl):
 		return &FieldError{field, "must not contain control characters"}
+	case !utf8.ValidString(text):
+		return &FieldError{field, "must be UTF-8"}
 	}
 	return nil
 }

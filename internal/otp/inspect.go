@@ -38,6 +38,9 @@ func (s *Service) Inspect(ctx context.Context, caller Caller, token string) (Ins
 		return Inspected{}, err
 	}
 	outcome, refusal := ask(s.cfg.Ledger.State(ctx, verification(claims, now)))
+	if errors.Is(refusal, ErrLedgerUnavailable) {
+		return Inspected{}, refusal // the attempts that are left are not known, whatever the state is
+	}
 	state, err := stateOf(claims, refusal, now)
 	return Inspected{
 		ID:                claims.ID,
