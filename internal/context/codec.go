@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"strconv"
 	"sync"
 
@@ -173,7 +174,11 @@ func countMember(name string, own bool, claim func(*Claims) *int) member {
 
 func timeMember(name string, claim func(*Claims) *float64) member {
 	return member{name, !own, func(c *Claims, data []byte) []byte {
-		return strconv.AppendFloat(data, *claim(c), 'f', -1, 64)
+		data = strconv.AppendFloat(data, *claim(c), 'f', -1, 64)
+		if *claim(c) == math.Trunc(*claim(c)) {
+			data = append(data, ".0"...) // so that Python reads a float always, as it wrote
+		}
+		return data
 	}, func(c *Claims, value jsontext.Value) bool {
 		n, err := strconv.ParseFloat(string(value), 64)
 		*claim(c) = n

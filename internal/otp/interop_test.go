@@ -71,7 +71,6 @@ func TestPythonOpensOurContexts(t *testing.T) {
 		metadata           any
 		identifierType     string
 		metadataType       string
-		timeType           string
 		timestamp, expires float64
 	}{
 		{
@@ -79,12 +78,12 @@ func TestPythonOpensOurContexts(t *testing.T) {
 			request:    GenerateRequest{Identifier: pointer("ünï@example.invalid"), Metadata: jsontext.Value(`{"a": [1, "✓"]}`)},
 			at:         250 * time.Millisecond,
 			identifier: "ünï@example.invalid", metadata: map[string]any{"a": []any{1.0, "✓"}},
-			identifierType: "str", metadataType: "dict", timeType: "float",
+			identifierType: "str", metadataType: "dict",
 			timestamp: 1767225600.25, expires: 1767225900.25,
 		},
 		{
 			name:           "with nothing, on a whole second",
-			identifierType: "NoneType", metadataType: "NoneType", timeType: "int",
+			identifierType: "NoneType", metadataType: "NoneType",
 			timestamp: 1767225600, expires: 1767225900,
 		},
 	}
@@ -98,7 +97,7 @@ func TestPythonOpensOurContexts(t *testing.T) {
 				answer := python(t, pythonRequest{Do: "open", Context: token})
 				wantTypes := map[string]string{
 					"identifier": test.identifierType, "otp_hash": "str", "metadata": test.metadataType,
-					"timestamp": test.timeType, "otp_expiry": test.timeType, "session_expiry": test.timeType,
+					"timestamp": "float", "otp_expiry": "float", "session_expiry": "float",
 					"retry_count": "int", "max_retries": "int", "id": "str",
 				}
 				if !reflect.DeepEqual(answer.Types, wantTypes) {

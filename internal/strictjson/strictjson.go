@@ -1,6 +1,6 @@
 // Package strictjson decodes JSON the one way otpd accepts it: exactly one value, UTF-8 throughout,
 // member names matched case by case, none unknown, none twice, and no null where the Go type is not
-// a pointer to a string or a raw value. It decodes request bodies and opened contexts alike.
+// a pointer to a string or a raw value. It decodes request bodies; contexts have a decoder of their own.
 package strictjson
 
 import (
