@@ -21,7 +21,7 @@ const recommendedExpiry = 10 * time.Minute
 // app is the service, put together from a configuration and not yet listening.
 type app struct {
 	log      *slog.Logger
-	stderr   io.Writer // where log writes
+	stderr   io.Writer // where log writes; safe for concurrent use
 	registry *prometheus.Registry
 	sealer   *otpcontext.Sealer
 	keys     *httpapi.Keys // nil if anyone may call
@@ -99,8 +99,12 @@ func (a *app) assembleAPI(cfg config) error {
 	if cfg.ExpirySeconds.seconds() > recommendedExpiry {
 		a.log.Warn("codes live longer than the 10 minutes of NIST SP 800-63B", "OTP_EXPIRY_SECONDS", int(cfg.ExpirySeconds))
 	}
-	var remembered otp.Ledger
-	remembered, a.close = a.newLedger(cfg)
+	audit, endAudit := newAudit(cfg, a.log, a.stderr, a.registry)
+	remembered, endLedger := a.newLedger(cfg)
+	a.close = func() {
+		endLedger()
+		endAudit()
+	}
 	service, err := otp.New(otp.Config{
 		Sealer:         a.sealer,
 		Ledger:         remembered,
@@ -111,7 +115,7 @@ func (a *app) assembleAPI(cfg config) error {
 		Alphabet:       cfg.Alphabet,
 		MaxResends:     int(cfg.MaxResends),
 		ResendCooldown: cfg.ResendCooldownSeconds.seconds(),
-		Audit:          newAudit(cfg, a.log, a.stderr, a.registry),
+		Audit:          audit,
 	})
 	if err != nil {
 		return err

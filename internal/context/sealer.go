@@ -89,19 +89,30 @@ const (
 	fernetTail = sha256.Size
 )
 
-var strict = base64.URLEncoding.Strict()
-
 // canonical reports whether token is the one spelling of a Fernet token of a possible length. fernet-go
 // ignores base64 errors and what follows them, so that one token would have many spellings, and panics
 // on a signed token without a ciphertext.
 func canonical(token string) bool {
-	if len(token) > MaxToken || strings.Contains(token, "\n") || strings.Contains(token, "\r") {
-		return false // base64 skips line breaks
-	}
-	raw, err := strict.DecodeString(token)
-	if err != nil {
+	if len(token) > MaxToken || len(token) < base64.URLEncoding.EncodedLen(fernetHead+fernetTail) || len(token)%4 != 0 {
 		return false
 	}
-	ciphertext := len(raw) - fernetHead - fernetTail
-	return ciphertext > 0 && ciphertext%aes.BlockSize == 0
+	body := strings.TrimRight(token, "=")
+	for i := range len(body) {
+		if !inBase64URL[body[i]] {
+			return false
+		}
+	}
+	// The last four characters carry the padding, and bits that must be zero; before them every
+	// spelling is the only one.
+	last, err := base64.URLEncoding.Strict().DecodeString(token[len(token)-4:])
+	ciphertext := (len(token)-4)/4*3 + len(last) - fernetHead - fernetTail
+	return err == nil && ciphertext > 0 && ciphertext%aes.BlockSize == 0
 }
+
+// inBase64URL has the characters of the URL-safe base64 alphabet, RFC 4648 §5.
+var inBase64URL = func() (in [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		in[c] = true
+	}
+	return in
+}()

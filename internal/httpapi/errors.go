@@ -6,6 +6,9 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/otpd/otpd/internal/otp"
 )
@@ -74,14 +77,33 @@ func require(namesAndValues ...string) error {
 
 // errorAnswer is the body of every answer that is not a success.
 type errorAnswer struct {
-	Error             string   `json:"error"`
-	ErrorCode         string   `json:"error_code"`
-	RequestID         string   `json:"request_id"`
-	Field             string   `json:"field,omitzero"`
-	Fields            []string `json:"fields,omitzero"`
-	Context           string   `json:"context,omitzero"`
-	AttemptsRemaining *int     `json:"attempts_remaining,omitzero"`
-	RetryAfterSeconds int      `json:"retry_after_seconds,omitzero"`
+	Error             string
+	ErrorCode         string
+	RequestID         string
+	Field             string
+	Fields            []string
+	Context           string
+	AttemptsRemaining int
+	RetryAfterSeconds int
+}
+
+func (a *errorAnswer) members(o *object) {
+	o.text("error", a.Error)
+	o.token("error_code", a.ErrorCode)
+	o.token("request_id", a.RequestID)
+	if a.Field != "" {
+		o.text("field", a.Field)
+	}
+	if a.Fields != nil {
+		o.raw("fields", jsontext.Value(`["`+strings.Join(a.Fields, `","`)+`"]`))
+	}
+	if a.Context != "" {
+		o.token("context", a.Context)
+		o.count("attempts_remaining", a.AttemptsRemaining)
+	}
+	if a.RetryAfterSeconds > 0 {
+		o.count("retry_after_seconds", a.RetryAfterSeconds)
+	}
 }
 
 // describe puts err into an answer and its status.
@@ -89,7 +111,7 @@ func describe(err error) (int, errorAnswer) {
 	if wrong, ok := errors.AsType[*otp.WrongCodeError](err); ok {
 		return http.StatusBadRequest, errorAnswer{
 			Error:     "Invalid OTP. Attempts remaining: " + strconv.Itoa(wrong.AttemptsRemaining),
-			ErrorCode: "INVALID_OTP", Context: wrong.Context, AttemptsRemaining: &wrong.AttemptsRemaining,
+			ErrorCode: "INVALID_OTP", Context: wrong.Context, AttemptsRemaining: wrong.AttemptsRemaining,
 		}
 	}
 	for _, f := range failures {
@@ -137,5 +159,5 @@ func (a *API) fail(w http.ResponseWriter, err error) {
 	if status >= http.StatusInternalServerError && !errors.Is(err, errShuttingDown) {
 		a.log.Error("request failed", "error", err, "error_code", answer.ErrorCode, "request_id", answer.RequestID)
 	}
-	writeJSON(w, status, answer)
+	writeJSON(w, status, &answer)
 }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -23,16 +22,18 @@ type generateRequest struct {
 }
 
 // issuedAnswer answers generate and resend.
-type issuedAnswer struct {
-	OTP               string    `json:"otp"`
-	Context           string    `json:"context"`
-	ID                string    `json:"id"`
-	ExpiresAt         time.Time `json:"expires_at"`
-	SessionExpiresAt  time.Time `json:"session_expires_at"`
-	AttemptsRemaining int       `json:"attempts_remaining"`
+type issuedAnswer otp.Issued
+
+func (a *issuedAnswer) members(o *object) {
+	o.token("otp", a.OTP)
+	o.token("context", a.Context)
+	o.token("id", a.ID)
+	o.time("expires_at", a.ExpiresAt)
+	o.time("session_expires_at", a.SessionExpiresAt)
+	o.count("attempts_remaining", a.AttemptsRemaining)
 }
 
-func (a *API) generate(_ context.Context, caller otp.Caller, q generateRequest) (issuedAnswer, error) {
+func (a *API) generate(_ context.Context, caller otp.Caller, q generateRequest) (*issuedAnswer, error) {
 	issued, err := a.service.Generate(caller, otp.GenerateRequest(q))
-	return issuedAnswer(issued), err
+	return (*issuedAnswer)(&issued), err
 }

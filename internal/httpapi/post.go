@@ -9,7 +9,7 @@ import (
 
 // post owns all that the POST routes share: who calls, decoding the request, encoding the answer or
 // the error. What is left to op is to translate Q into a call of the domain, and its result into A.
-func post[Q, A any](a *API, op func(context.Context, otp.Caller, Q) (A, error)) http.HandlerFunc {
+func post[Q any, A answer](a *API, op func(context.Context, otp.Caller, Q) (A, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request Q
 		caller, err := a.caller(w, r)

@@ -1,9 +1,10 @@
 package httpapi
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 )
 
 const (
@@ -24,10 +25,12 @@ func identifyRequest(next http.Handler) http.Handler {
 	})
 }
 
-// newRequestID returns an id that is unlikely to come again. It is no secret.
+// newRequestID returns 32 hexadecimal digits that are unlikely to come again. They are no secret.
 func newRequestID() string {
-	id := strconv.AppendUint(make([]byte, 0, 26), rand.Uint64(), 36)
-	return string(strconv.AppendUint(id, rand.Uint64(), 36))
+	var id [16]byte
+	binary.LittleEndian.PutUint64(id[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
+	return hex.EncodeToString(id[:])
 }
 
 func isRequestID(id string) bool {

@@ -11,10 +11,10 @@ type resendRequest struct {
 	Purpose string `json:"purpose"`
 }
 
-func (a *API) resend(ctx context.Context, caller otp.Caller, q resendRequest) (issuedAnswer, error) {
+func (a *API) resend(ctx context.Context, caller otp.Caller, q resendRequest) (*issuedAnswer, error) {
 	if err := require("context", q.Context); err != nil {
-		return issuedAnswer{}, err
+		return nil, err
 	}
 	issued, err := a.service.Resend(ctx, caller, otp.ResendRequest(q))
-	return issuedAnswer(issued), err
+	return (*issuedAnswer)(&issued), err
 }

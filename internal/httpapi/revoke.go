@@ -11,15 +11,18 @@ type contextRequest struct {
 	Context string `json:"context"`
 }
 
-type revokeAnswer struct {
-	Status string `json:"status"`
-	ID     string `json:"id"`
+// revokeAnswer is the id of what was revoked.
+type revokeAnswer string
+
+func (a revokeAnswer) members(o *object) {
+	o.token("status", "revoked")
+	o.token("id", string(a))
 }
 
 func (a *API) revoke(ctx context.Context, caller otp.Caller, q contextRequest) (revokeAnswer, error) {
 	if err := require("context", q.Context); err != nil {
-		return revokeAnswer{}, err
+		return "", err
 	}
 	id, err := a.service.Revoke(ctx, caller, q.Context)
-	return revokeAnswer{Status: "revoked", ID: id}, err
+	return revokeAnswer(id), err
 }

@@ -2,9 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/otpd/otpd/internal/otp"
 )
@@ -20,27 +17,30 @@ type verifyRequest struct {
 	Binding    string  `json:"binding"`
 }
 
-type verifyAnswer struct {
-	Status     string         `json:"status"`
-	ID         string         `json:"id"`
-	Identifier *string        `json:"identifier"`
-	Metadata   jsontext.Value `json:"metadata"`
-	Purpose    string         `json:"purpose"`
-	RetryCount int            `json:"retry_count"`
-	IssuedAt   time.Time      `json:"issued_at"`
-	VerifiedAt time.Time      `json:"verified_at"`
+type verifyAnswer otp.Verified
+
+func (a *verifyAnswer) members(o *object) {
+	o.token("status", "verified")
+	o.token("id", a.ID)
+	if a.Identifier == nil {
+		o.raw("identifier", nil)
+	} else {
+		o.text("identifier", *a.Identifier)
+	}
+	o.raw("metadata", a.Metadata)
+	o.text("purpose", a.Purpose)
+	o.count("retry_count", a.RetryCount)
+	o.time("issued_at", a.IssuedAt)
+	o.time("verified_at", a.VerifiedAt)
 }
 
-func (a *API) verify(ctx context.Context, caller otp.Caller, q verifyRequest) (verifyAnswer, error) {
+func (a *API) verify(ctx context.Context, caller otp.Caller, q verifyRequest) (*verifyAnswer, error) {
 	if err := require("otp", q.OTP, "context", q.Context); err != nil {
-		return verifyAnswer{}, err
+		return nil, err
 	}
 	if len(q.OTP) > maxTypedOTP {
-		return verifyAnswer{}, &otp.FieldError{Field: "otp", Reason: "must be at most 128 bytes"}
+		return nil, &otp.FieldError{Field: "otp", Reason: "must be at most 128 bytes"}
 	}
-	v, err := a.service.Verify(ctx, caller, otp.VerifyRequest(q))
-	return verifyAnswer{
-		Status: "verified", ID: v.ID, Identifier: v.Identifier, Metadata: v.Metadata, Purpose: v.Purpose,
-		RetryCount: v.RetryCount, IssuedAt: v.IssuedAt, VerifiedAt: v.VerifiedAt,
-	}, err
+	verified, err := a.service.Verify(ctx, caller, otp.VerifyRequest(q))
+	return (*verifyAnswer)(&verified), err
 }
