@@ -16,7 +16,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/otpd/otpd/internal/otp"
-	"github.com/otpd/otpd/internal/strictjson"
 )
 
 const (
@@ -39,7 +38,7 @@ func decode(w http.ResponseWriter, r *http.Request, request any) error {
 		w.Header().Set("Connection", "close") // or net/http would wait for the rest of the body
 		return err
 	}
-	if err := strictjson.Unmarshal(body.Bytes(), request); err != nil {
+	if err := unmarshalStrictly(body.Bytes(), request); err != nil {
 		return explain(err)
 	}
 	if jsontext.Value(body.Bytes()).Kind() != '{' { // a null, which decodes into anything
@@ -101,7 +100,7 @@ func semanticReason(err *json.SemanticError) string {
 	switch {
 	case errors.Is(err.Err, json.ErrUnknownName):
 		return "is not a field of this request"
-	case errors.Is(err.Err, strictjson.ErrNull):
+	case errors.Is(err.Err, errNull):
 		return "must not be null"
 	case err.JSONPointer == "/otp" && err.JSONKind == '0':
 		return "must be a string: a number would lose its leading zeros"

@@ -1,7 +1,4 @@
-// Package strictjson decodes JSON the one way otpd accepts it: exactly one value, UTF-8 throughout,
-// member names matched case by case, none unknown, none twice, and no null where the Go type is not
-// a pointer to a string or a raw value. It decodes request bodies; contexts have a decoder of their own.
-package strictjson
+package httpapi
 
 import (
 	"errors"
@@ -10,10 +7,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ErrNull is wrapped by the error of [Unmarshal] for a null where a value is needed.
-var ErrNull = errors.New("null is not a value")
+// errNull is wrapped by the error of [unmarshalStrictly] for a null where a value is needed.
+var errNull = errors.New("null is not a value")
 
-var options = json.JoinOptions(
+var strictly = json.JoinOptions(
 	json.RejectUnknownMembers(true),
 	json.WithUnmarshalers(json.JoinUnmarshalers(
 		notNull[string](), notNull[bool](), notNull[float64](), notNull[int](), notNull[*int](),
@@ -25,15 +22,17 @@ var options = json.JoinOptions(
 func notNull[T any]() *json.Unmarshalers {
 	return json.UnmarshalFromFunc(func(dec *jsontext.Decoder, _ *T) error {
 		if dec.PeekKind() == 'n' {
-			return ErrNull
+			return errNull
 		}
 		return errors.ErrUnsupported
 	})
 }
 
-// Unmarshal decodes data, one JSON value with nothing after it, into the struct that v points to.
+// unmarshalStrictly decodes data into the struct that v points to: one JSON value with nothing after it,
+// in UTF-8, names matched case by case, none unknown, none twice, and no null where the Go type is not a
+// pointer to a string or a raw value.
 // Members that data lacks keep what v held. The error is a [*json.SemanticError] or a
 // [*jsontext.SyntacticError].
-func Unmarshal(data []byte, v any) error {
-	return json.Unmarshal(data, v, options)
+func unmarshalStrictly(data []byte, v any) error {
+	return json.Unmarshal(data, v, strictly)
 }

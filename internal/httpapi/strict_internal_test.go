@@ -1,4 +1,4 @@
-package strictjson
+package httpapi
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ type target struct {
 	Raw      jsontext.Value `json:"raw"`
 }
 
-func TestUnmarshal(t *testing.T) {
+func TestUnmarshalStrictly(t *testing.T) {
 	seven, empty := 7, ""
 	for in, want := range map[string]target{
 		`{}`:                          {},
@@ -37,20 +37,20 @@ func TestUnmarshal(t *testing.T) {
 		`{"count":1,"text":"\"{}[]"}`: {Count: 1, Text: `"{}[]`},
 	} {
 		var got target
-		if err := Unmarshal([]byte(in), &got); err != nil || !reflect.DeepEqual(got, want) {
+		if err := unmarshalStrictly([]byte(in), &got); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v; want %+v", in, got, err, want)
 		}
 	}
 }
 
-func TestUnmarshalKeepsWhatIsNotGiven(t *testing.T) {
+func TestUnmarshalStrictlyKeepsWhatIsNotGiven(t *testing.T) {
 	got := target{Text: "before", Count: 3}
-	if err := Unmarshal([]byte(`{"count":4}`), &got); err != nil || got.Text != "before" || got.Count != 4 {
+	if err := unmarshalStrictly([]byte(`{"count":4}`), &got); err != nil || got.Text != "before" || got.Count != 4 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
-func TestUnmarshalRefuses(t *testing.T) {
+func TestUnmarshalStrictlyRefuses(t *testing.T) {
 	tests := []struct {
 		name, in string
 		is       error // nil where no more is promised than an error
@@ -76,11 +76,11 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{"invalid UTF-8 in a raw value", "{\"raw\":\"\xff\"}", nil},
 		{"a lone surrogate", `{"text":"\ud800"}`, nil},
 		{"a control character", "{\"text\":\"\n\"}", nil},
-		{"a null string", `{"text":null}`, ErrNull},
-		{"a null bool", `{"flag":null}`, ErrNull},
-		{"a null number", `{"number":null}`, ErrNull},
-		{"a null count", `{"count":null}`, ErrNull},
-		{"a null for a pointer to a count", `{"maybe_int":null}`, ErrNull},
+		{"a null string", `{"text":null}`, errNull},
+		{"a null bool", `{"flag":null}`, errNull},
+		{"a null number", `{"number":null}`, errNull},
+		{"a null count", `{"count":null}`, errNull},
+		{"a null for a pointer to a count", `{"maybe_int":null}`, errNull},
 		{"a number for a string", `{"text":1}`, nil},
 		{"a string for a count", `{"count":"1"}`, nil},
 		{"a fraction for a count", `{"count":1.5}`, nil},
@@ -93,7 +93,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := Unmarshal([]byte(test.in), new(target))
+			err := unmarshalStrictly([]byte(test.in), new(target))
 			semantic, syntactic := new(json.SemanticError), new(jsontext.SyntacticError)
 			if err == nil || test.is != nil && !errors.Is(err, test.is) {
 				t.Fatalf("%v, want %v", err, test.is)
