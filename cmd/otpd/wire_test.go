@@ -98,6 +98,30 @@ func TestSlowClients(t *testing.T) {
 			t.Errorf("the connection is still open after %v", patience)
 		}
 	})
+	t.Run("a body over HTTP/2 that stops is answered", func(t *testing.T) {
+		t.Parallel()
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		body, more := io.Pipe()
+		defer more.Close()
+		go func() { _, _ = io.WriteString(more, `{"purpose":"`) }()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.addr+"/v1/otp/generate", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		client := http.Client{Transport: &http.Transport{Protocols: protocols}, Timeout: patience}
+		defer client.CloseIdleConnections()
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body)
+		if response.StatusCode != 400 || !strings.Contains(string(text), "INVALID_REQUEST") {
+			t.Errorf("answer %d %s, want 400 INVALID_REQUEST", response.StatusCode, text)
+		}
+	})
 	t.Run("nothing at all is cut off", func(t *testing.T) {
 		t.Parallel()
 		if _, err := io.ReadAll(dial(t, p.addr)); errors.Is(err, os.ErrDeadlineExceeded) {

@@ -21,6 +21,8 @@ import (
 const (
 	maxBody      = 16 << 10 // bytes
 	maxFieldName = 64       // bytes of a field's name that an error repeats
+
+	bodyTimeout = 9 * time.Second // for a body over HTTP/2, below the server's limits
 )
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -59,6 +61,10 @@ func isJSON(contentType string) bool {
 func readBody(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) error {
 	if r.ContentLength > maxBody {
 		return errBodyTooLarge
+	}
+	if r.ProtoMajor == 2 {
+		// When the server's own limits strike, they reset the stream, answer and all.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
 	_, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1))
 	switch {

@@ -76,10 +76,11 @@ func (s *Service) newClaims(now time.Time) *otpcontext.Claims {
 // issue puts a new code into claims and seals them.
 func (s *Service) issue(claims *otpcontext.Claims, now time.Time) (Issued, error) {
 	code := newCode(alphabets[alphabetOf(claims)], lengthOf(claims))
-	claims.OTPHash = hashCode([]byte(code))
-	if claims.Decoy {
-		claims.OTPHash = hashCode([]byte(rand.Text())) // of nothing that anyone can know
+	secret := rand.Text() // what a decoy's hash is of: nothing that anyone can know
+	if !claims.Decoy {
+		secret = code
 	}
+	claims.OTPHash = hashCode([]byte(secret))
 	token, err := s.cfg.Sealer.Seal(claims, now)
 	return Issued{
 		OTP:               code,
