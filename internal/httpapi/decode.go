@@ -40,11 +40,29 @@ func decode(w http.ResponseWriter, r *http.Request, request any) error {
 		w.Header().Set("Connection", "close") // or net/http would wait for the rest of the body
 		return err
 	}
-	if err := unmarshalStrictly(body.Bytes(), request); err != nil {
+	if err := json.Unmarshal(body.Bytes(), request, json.RejectUnknownMembers(true)); err != nil {
 		return explain(err)
 	}
-	if jsontext.Value(body.Bytes()).Kind() != '{' { // a null, which decodes into anything
+	return refuseNull(body.Bytes())
+}
+
+// refuseNull returns an error if JSON that has been decoded is null or has a field that must not be:
+// json v2 takes it for the zero value.
+func refuseNull(body []byte) error {
+	if !bytes.Contains(body, []byte("null")) {
+		return nil
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(body))
+	if begin, _ := dec.ReadToken(); begin.Kind() != '{' {
 		return errNotAnObject
+	}
+	for dec.PeekKind() == '"' {
+		token, _ := dec.ReadToken()
+		field := token.String()
+		if dec.PeekKind() == 'n' && field != "identifier" && field != "metadata" {
+			return &otp.FieldError{Field: field, Reason: "must not be null"}
+		}
+		_ = dec.SkipValue() // has been decoded before
 	}
 	return nil
 }
@@ -106,8 +124,6 @@ func semanticReason(err *json.SemanticError) string {
 	switch {
 	case errors.Is(err.Err, json.ErrUnknownName):
 		return "is not a field of this request"
-	case errors.Is(err.Err, errNull):
-		return "must not be null"
 	case err.JSONPointer == "/otp" && err.JSONKind == '0':
 		return "must be a string: a number would lose its leading zeros"
 	case err.GoType == nil:
