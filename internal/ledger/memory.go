@@ -75,19 +75,23 @@ func (m *Memory) Len() int { return int(m.entries.Load()) }
 // Attempt judges one code. [Admitted] means that the verdict on the code, right or not, may be given,
 // and that it has been counted. The error is [ErrFull].
 func (m *Memory) Attempt(_ context.Context, v Verification, right bool) (Outcome, error) {
-	return m.change(v, func(e *entry) {
+	return m.change(v, func(e entry) entry {
 		if right {
 			e.used = true
 		} else {
 			e.attempts++
 		}
+		return e
 	})
 }
 
 // Resend supersedes the code in the context, if it is the newest, by one that has been sent once more.
 // The error is [ErrFull].
 func (m *Memory) Resend(_ context.Context, v Verification) (Outcome, error) {
-	return m.change(v, func(e *entry) { e.resends++ })
+	return m.change(v, func(e entry) entry {
+		e.resends++
+		return e
+	})
 }
 
 // Revoke ends the verification, whatever its state. The error is [ErrFull].
@@ -114,14 +118,14 @@ func (m *Memory) State(_ context.Context, v Verification) (Outcome, error) {
 func (*Memory) Ping(context.Context) error { return nil }
 
 // change applies edit to the entry of a verification that is still open.
-func (m *Memory) change(v Verification, edit func(*entry)) (Outcome, error) {
+func (m *Memory) change(v Verification, edit func(entry) entry) (Outcome, error) {
 	s, k := m.lock(v.ID)
 	defer s.mu.Unlock()
 	e := s.recall(k, v)
 	if verdict := e.verdict(v); verdict != Admitted {
 		return Outcome{verdict, int(e.attempts)}, nil
 	}
-	edit(&e)
+	e = edit(e)
 	if err := m.put(s, k, v, e); err != nil {
 		return Outcome{}, err
 	}

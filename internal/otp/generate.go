@@ -76,11 +76,13 @@ func (s *Service) newClaims(now time.Time) *otpcontext.Claims {
 // issue puts a new code into claims and seals them.
 func (s *Service) issue(claims *otpcontext.Claims, now time.Time) (Issued, error) {
 	code := newCode(alphabets[alphabetOf(claims)], lengthOf(claims))
-	secret := rand.Text() // what a decoy's hash is of: nothing that anyone can know
-	if !claims.Decoy {
-		secret = code
+	hashed := []byte(code)
+	var unknown [16]byte
+	rand.Read(unknown[:]) // for every code, so that a decoy takes no longer
+	if claims.Decoy {
+		hashed = unknown[:]
 	}
-	claims.OTPHash = hashCode([]byte(secret))
+	claims.OTPHash = hashCode(hashed)
 	token, err := s.cfg.Sealer.Seal(claims, now)
 	return Issued{
 		OTP:               code,
