@@ -54,9 +54,9 @@ const (
 	decoyPadding = `             `
 )
 
-// marshal returns the claims as a JSON object.
-func (c *Claims) marshal() []byte {
-	data := append(make([]byte, 0, 512), '{')
+// marshal appends the claims to data, which is empty, as a JSON object.
+func (c *Claims) marshal(data []byte) []byte {
+	data = append(data, '{')
 	for i, m := range members {
 		before := len(data)
 		if i > 0 {
@@ -76,7 +76,7 @@ func (c *Claims) marshal() []byte {
 }
 
 // MarshalJSON returns the claims as they are sealed, but for the padding.
-func (c *Claims) MarshalJSON() ([]byte, error) { return bytes.TrimRight(c.marshal(), " "), nil }
+func (c *Claims) MarshalJSON() ([]byte, error) { return bytes.TrimRight(c.marshal(nil), " "), nil }
 
 // errClaims says that JSON is not that of a context. Nobody learns more.
 var errClaims = errors.New("otpcontext: not claims")

@@ -73,7 +73,7 @@ func TestSealWritesPlainFernet(t *testing.T) {
 	}
 	again := rawToken{version: 0x80, time: uint64(now.Unix())}
 	copy(again.iv[:], raw[9:])
-	if want := again.seal(t, keyA, string(newClaims().marshal())); token != want {
+	if want := again.seal(t, keyA, string(newClaims().marshal(nil))); token != want {
 		t.Errorf("Seal = %s\nwant   %s", token, want)
 	}
 	if token == mustSeal(t, s, newClaims()) {

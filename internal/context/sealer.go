@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,10 +35,15 @@ func NewSealer(ring *Ring) *Sealer {
 // key is in the new one.
 func (s *Sealer) Use(ring *Ring) { s.ring.Store(ring) }
 
+var plaintexts = sync.Pool{New: func() any { return new([]byte) }}
+
 // Seal returns claims as a token under the ring's first key, dated now. Claims that do not fit into
 // [MaxToken] bytes are an error; the bounds on the fields keep them below it.
 func (s *Sealer) Seal(claims *Claims, now time.Time) (string, error) {
-	token, err := fernet.EncryptAndSignAtTime(claims.marshal(), s.ring.Load().keys[0].fernet[0], now)
+	buffer := plaintexts.Get().(*[]byte)
+	defer plaintexts.Put(buffer)
+	*buffer = claims.marshal((*buffer)[:0])
+	token, err := fernet.EncryptAndSignAtTime(*buffer, s.ring.Load().keys[0].fernet[0], now)
 	if err == nil && len(token) > MaxToken {
 		err = errors.New("otpcontext: claims too large")
 	}
