@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -22,9 +23,6 @@ import (
 // ready when requests are answered.
 func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Addr)) error {
 	log := newLogger(cfg, stderr)
-	for _, name := range unknownVariables() {
-		log.Warn("not a variable of otpd, and ignored", "name", name)
-	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // for good: it would end the process, even while that ends by itself
 	a, err := assemble(cfg, log, stderr)
@@ -38,8 +36,25 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 	}
 	log.Info("listening", "addr", addrOf(listeners.api), "admin_addr", addrOf(listeners.admin), "version", version,
 		"ledger", cfg.LedgerURL, "api_keys", a.keys != nil, "tls", a.cert != nil)
+	warn(cfg, log)
 	ready(listeners.api.Addr())
 	return a.serve(ctx, cfg, listeners, hangup)
+}
+
+// recommendedExpiry is the longest life of a code that NIST SP 800-63B §3.1.3.2 allows.
+const recommendedExpiry = 10 * time.Minute
+
+// warn logs what works and may not be meant.
+func warn(cfg config, log *slog.Logger) {
+	for _, name := range unknownVariables() {
+		log.Warn("not a variable of otpd, and ignored", "name", name)
+	}
+	if cfg.ExpirySeconds.seconds() > recommendedExpiry {
+		log.Warn("codes live longer than the 10 minutes of NIST SP 800-63B", "OTP_EXPIRY_SECONDS", int(cfg.ExpirySeconds))
+	}
+	if cfg.LedgerURL == "none:" {
+		log.Warn("no ledger: a code works as often as it is sent until it expires, and whoever keeps an old context has its attempts and resends again, without end")
+	}
 }
 
 // addrOf returns the address of a listener, empty for none.
@@ -77,8 +92,6 @@ func (a *app) listen(cfg config) (l listeners, err error) {
 	return l, nil
 }
 
-var errCutOff = errors.New("requests were cut off after OTP_SHUTDOWN_TIMEOUT")
-
 // serve answers requests until ctx ends. An error means that some of those under way were cut off, or
 // that a listener failed.
 func (a *app) serve(ctx context.Context, cfg config, l listeners, hangup <-chan os.Signal) error {
@@ -96,22 +109,35 @@ func (a *app) serve(ctx context.Context, cfg config, l listeners, hangup <-chan 
 
 	<-ctx.Done()
 	reloading.Wait()
-	a.api.Drain()
 	a.log.Info("shutting down")
 	err := context.Cause(ctx)
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	deadline, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout)
+	return cmp.Or(err, a.shutDown(cfg.ShutdownTimeout, servers))
+}
+
+var errCutOff = errors.New("requests were cut off after OTP_SHUTDOWN_TIMEOUT")
+
+// shutDown answers what is under way, with the listeners still open for whoever asks whether the service
+// is ready, and then closes all connections, those on which no request has come at once.
+func (a *app) shutDown(timeout time.Duration, servers []*http.Server) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if a.api.Drain(ctx) != nil {
+		err = errCutOff
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	for _, server := range servers {
-		if server.Shutdown(deadline) != nil {
-			_ = server.Close()
-			err = cmp.Or(err, errCutOff)
-		}
+		_ = server.Shutdown(ctx)
+		_ = server.Close()
 	}
 	return err
 }
+
+// flushTimeout is how long answers that have been written may take to leave.
+const flushTimeout = time.Second
 
 // start serves handler on listener in the background. Should that fail, it stops with the reason.
 func (a *app) start(listener net.Listener, handler http.Handler, stop context.CancelCauseFunc) *http.Server {

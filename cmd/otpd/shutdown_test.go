@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -55,14 +54,12 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 
 	p.signal(t, syscall.SIGTERM)
 	p.logged(t, "shutting down")
-	eventually(t, "new connections refused", func() bool {
-		conn, err := net.DialTimeout("tcp", p.addr, patience)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return errors.Is(err, syscall.ECONNREFUSED)
+	prober := newClient(t, p.addr, &http.Transport{DisableKeepAlives: true})
+	eventually(t, "not ready", func() bool {
+		a, err := prober.send(http.MethodGet, "/readyz", nil, nil)
+		return err == nil && a.verdict() == "503 SHUTTING_DOWN"
 	})
-	clients.Wait()
+	prober.verify(t, "400 INVALID_CONTEXT", "123456", "x") // what still comes is answered
 	check := command(t.Context(), []string{"healthcheck"}, "OTP_LISTEN_ADDR="+p.addr)
 	if out, err := check.CombinedOutput(); err == nil {
 		t.Errorf("the health check of a service that shuts down: %s", out)
@@ -79,10 +76,15 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 		}
 	}
 	<-p.exited
+	clients.Wait()
 	if status := p.ProcessState.ExitCode(); status != 0 {
 		t.Errorf("exit status %d, want 0: %s", status, p.stderr.String())
 	}
-	answered := int(c.answered.Load()+idle.answered.Load()+idleToo.answered.Load()) + len(started)
+	const healthchecks = 1
+	answered := healthchecks + len(started)
+	for _, c := range []*client{c, idle, idleToo, prober} {
+		answered += int(c.answered.Load())
+	}
 	if handled := len(p.stderr.lines("request")); handled != answered {
 		t.Errorf("%d requests were handled, but %d answered", handled, answered)
 	}
@@ -117,6 +119,14 @@ func TestIdleShutdown(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a connection without a request is no reason to wait", func(t *testing.T) {
+		t.Parallel()
+		p := launch(t, keyVariable+"="+newKey(t), "OTP_SHUTDOWN_TIMEOUT=2s")
+		dial(t, p.addr)
+		if status := p.end(t, syscall.SIGTERM); status != 0 {
+			t.Errorf("exit status %d, want 0: %s", status, p.stderr.String())
+		}
+	})
 	t.Run("a second signal ends at once", func(t *testing.T) {
 		t.Parallel()
 		p := launch(t, keyVariable+"="+newKey(t), "OTP_SHUTDOWN_TIMEOUT=10m")

@@ -4,9 +4,12 @@
 package httpapi
 
 import (
+	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -33,6 +36,7 @@ type API struct {
 	log      *slog.Logger
 	metrics  *metrics
 	draining atomic.Bool
+	active   atomic.Pointer[atomic.Int64] // how many requests of post are under way
 }
 
 // New returns an API. It panics if cfg.Metrics has the API's collectors already.
@@ -57,19 +61,35 @@ func New(cfg Config) *API {
 	r.Get("/healthz", a.healthz)
 	r.Get("/readyz", a.readyz)
 
+	a.active.Store(new(atomic.Int64))
 	a.Handler = r
 	return a
 }
 
-// Drain makes the API say that it is not ready, from now on.
-func (a *API) Drain() { a.draining.Store(true) }
+// Drain makes the API say that it is not ready, from now on, and waits until the requests that are under
+// way are answered, or for the error of ctx. Those that still come are answered, and not waited for.
+func (a *API) Drain(ctx context.Context) error {
+	a.draining.Store(true)
+	before := a.active.Swap(new(atomic.Int64))
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for before.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
 
 func (a *API) notFound(w http.ResponseWriter, _ *http.Request) { a.fail(w, errNotFound) }
 
 // methodNotAllowed also gets requests for no path at all: chi looks none up for a method it does not know.
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	path := cmp.Or(r.URL.RawPath, r.URL.Path) // as chi routes
 	routes := chi.RouteContext(r.Context()).Routes
-	takes := func(method string) bool { return routes.Match(chi.NewRouteContext(), method, r.URL.Path) }
+	takes := func(method string) bool { return routes.Match(chi.NewRouteContext(), method, path) }
 	switch {
 	case takes(http.MethodGet):
 		w.Header().Set("Allow", "GET, HEAD")

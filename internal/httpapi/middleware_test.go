@@ -345,7 +345,7 @@ func TestLedgerErrorIsLoggedNotAnswered(t *testing.T) {
 func TestDraining(t *testing.T) {
 	s := newServer(t, options{})
 	s.get(t, "/readyz").is(t, 200, "")
-	s.api.Drain()
+	noError(t, s.api.Drain(t.Context()))
 	s.get(t, "/readyz").is(t, 503, "SHUTTING_DOWN")
 	s.get(t, "/healthz").is(t, 200, "")
 	s.stillGood(t, s.generate(t, fields{})) // what is under way is answered

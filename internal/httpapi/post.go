@@ -11,6 +11,9 @@ import (
 // the error. What is left to op is to translate Q into a call of the domain, and its result into A.
 func post[Q any, A answer](a *API, op func(context.Context, otp.Caller, Q) (A, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		active := a.active.Load()
+		active.Add(1)
+		defer active.Add(-1)
 		var request Q
 		caller, err := a.caller(w, r)
 		if err == nil {
