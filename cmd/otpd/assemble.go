@@ -4,7 +4,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -14,9 +13,6 @@ import (
 	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
 )
-
-// recommendedExpiry is the longest life of a code that NIST SP 800-63B §3.1.3.2 allows.
-const recommendedExpiry = 10 * time.Minute
 
 // app is the service, put together from a configuration and not yet listening.
 type app struct {
@@ -96,15 +92,8 @@ func (a *app) load(name string, apply func() error, files ...string) error {
 }
 
 func (a *app) assembleAPI(cfg config) error {
-	if cfg.ExpirySeconds.seconds() > recommendedExpiry {
-		a.log.Warn("codes live longer than the 10 minutes of NIST SP 800-63B", "OTP_EXPIRY_SECONDS", int(cfg.ExpirySeconds))
-	}
-	audit, endAudit := newAudit(cfg, a.log, a.stderr, a.registry)
-	remembered, endLedger := a.newLedger(cfg)
-	a.close = func() {
-		endLedger()
-		endAudit()
-	}
+	var remembered otp.Ledger
+	remembered, a.close = a.newLedger(cfg)
 	service, err := otp.New(otp.Config{
 		Sealer:         a.sealer,
 		Ledger:         remembered,
@@ -115,7 +104,7 @@ func (a *app) assembleAPI(cfg config) error {
 		Alphabet:       cfg.Alphabet,
 		MaxResends:     int(cfg.MaxResends),
 		ResendCooldown: cfg.ResendCooldownSeconds.seconds(),
-		Audit:          audit,
+		Audit:          newAudit(cfg, a.log, a.stderr, a.registry),
 	})
 	if err != nil {
 		return err
@@ -134,7 +123,6 @@ func (a *app) assembleAPI(cfg config) error {
 // newLedger returns the ledger and a function that ends it.
 func (a *app) newLedger(cfg config) (otp.Ledger, func()) {
 	if cfg.LedgerURL == "none:" {
-		a.log.Warn("no ledger: a code works as often as it is sent until it expires, and whoever keeps an old context has its attempts again")
 		return newMeteredLedger(ledger.None{}, a.registry), func() {}
 	}
 	memory := ledger.NewMemory(int(cfg.LedgerMaxEntries), nil)

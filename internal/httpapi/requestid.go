@@ -1,9 +1,7 @@
 package httpapi
 
 import (
-	"encoding/binary"
-	"encoding/hex"
-	"math/rand/v2"
+	"crypto/rand"
 	"net/http"
 )
 
@@ -18,19 +16,11 @@ func identifyRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(requestIDHeader)
 		if !isRequestID(id) {
-			id = newRequestID()
+			id = rand.Text()
 		}
 		w.Header().Set(requestIDHeader, id)
 		next.ServeHTTP(w, r)
 	})
-}
-
-// newRequestID returns 32 hexadecimal digits that are unlikely to come again. They are no secret.
-func newRequestID() string {
-	var id [16]byte
-	binary.LittleEndian.PutUint64(id[:8], rand.Uint64())
-	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
-	return hex.EncodeToString(id[:])
 }
 
 func isRequestID(id string) bool {
