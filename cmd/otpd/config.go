@@ -86,7 +86,7 @@ func (c config) check() error {
 		ok       bool
 	}{
 		{"OTP_EXPIRY_SECONDS", 1 <= c.ExpirySeconds && c.ExpirySeconds <= 86400},
-		{"OTP_SESSION_EXPIRY_SECONDS", c.ExpirySeconds <= c.SessionExpirySeconds && c.SessionExpirySeconds <= 86400},
+		{"OTP_SESSION_EXPIRY_SECONDS", 1 <= c.SessionExpirySeconds && c.SessionExpirySeconds <= 86400},
 		{"OTP_DEFAULT_MAX_RETRIES", 0 <= c.MaxRetries && c.MaxRetries <= otp.MaxRetries},
 		{"OTP_DEFAULT_LENGTH", otp.MinLength <= c.Length && c.Length <= otp.MaxLength},
 		{"OTP_DEFAULT_ALPHABET", slices.Contains([]string{otp.Numeric, otp.Alphanumeric, otp.Letters}, c.Alphabet)},
@@ -94,8 +94,6 @@ func (c config) check() error {
 		{"OTP_RESEND_COOLDOWN_SECONDS", 0 <= c.ResendCooldownSeconds && c.ResendCooldownSeconds <= 86400},
 		{"OTP_LISTEN_ADDR", isAddr(c.ListenAddr)},
 		{"OTP_ADMIN_ADDR", c.AdminAddr == "" || isAddr(c.AdminAddr)},
-		{"OTP_TLS_CERT_FILE", c.TLSKeyFile == "" || c.TLSCertFile != ""},
-		{"OTP_TLS_KEY_FILE", c.TLSCertFile == "" || c.TLSKeyFile != ""},
 		{"OTP_LEDGER_URL", c.LedgerURL == "memory:" || c.LedgerURL == "none:"},
 		{"OTP_LEDGER_MAX_ENTRIES", 1 <= c.LedgerMaxEntries && c.LedgerMaxEntries <= 1e9},
 		{"OTP_LOG_LEVEL", slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel)},
@@ -105,6 +103,15 @@ func (c config) check() error {
 		if !rule.ok {
 			return badValue(rule.variable)
 		}
+	}
+	if c.SessionExpirySeconds < c.ExpirySeconds {
+		return complain("OTP_SESSION_EXPIRY_SECONDS", fmt.Sprintf("is %d, less than OTP_EXPIRY_SECONDS", c.SessionExpirySeconds))
+	}
+	if c.TLSCertFile != "" && c.TLSKeyFile == "" {
+		return complain("OTP_TLS_KEY_FILE", "is missing")
+	}
+	if c.TLSKeyFile != "" && c.TLSCertFile == "" {
+		return complain("OTP_TLS_CERT_FILE", "is missing")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -47,11 +48,8 @@ func listenUnix(path string) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	return listener, os.Chmod(path, 0o660)
+	defer syscall.Umask(syscall.Umask(0o117)) // for the owner and the group, from the first moment
+	return net.Listen("unix", path)
 }
 
 // removeStale removes a socket that a process left behind when it was killed.

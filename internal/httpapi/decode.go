@@ -122,6 +122,8 @@ func explain(err error) error {
 
 func semanticReason(err *json.SemanticError) string {
 	switch {
+	case errors.Is(err.Err, json.ErrUnknownName) && topField(err.JSONPointer) == "":
+		return "has a field that this request has not"
 	case errors.Is(err.Err, json.ErrUnknownName):
 		return "is not a field of this request"
 	case err.JSONPointer == "/otp" && err.JSONKind == '0':

@@ -14,7 +14,7 @@ type generateRequest struct {
 	Purpose              string         `json:"purpose"`
 	Binding              string         `json:"binding"`
 	Length               *int           `json:"length"`
-	Alphabet             string         `json:"alphabet"`
+	Alphabet             *string        `json:"alphabet"`
 	MaxRetries           *int           `json:"max_retries"`
 	ExpirySeconds        *int           `json:"expiry_seconds"`
 	SessionExpirySeconds *int           `json:"session_expiry_seconds"`

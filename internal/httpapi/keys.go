@@ -97,6 +97,6 @@ func (a *API) caller(w http.ResponseWriter, r *http.Request) (otp.Caller, error)
 		}
 	}
 	caller.UserAgent = r.Header.Get("X-Otp-Client-User-Agent")
-	caller.UserAgent = caller.UserAgent[:min(len(caller.UserAgent), maxUserAgent)]
+	caller.UserAgent = strings.ToValidUTF8(caller.UserAgent[:min(len(caller.UserAgent), maxUserAgent)], "")
 	return caller, nil
 }

@@ -11,7 +11,7 @@ func TestCodeHasItsLengthAndAlphabet(t *testing.T) {
 	f := newFixture(t, newMemory(t))
 	for name, alphabet := range alphabets {
 		for length := MinLength; length <= MaxLength; length++ {
-			code := f.mustGenerate(t, GenerateRequest{Alphabet: name, Length: &length}).OTP
+			code := f.mustGenerate(t, GenerateRequest{Alphabet: pointer(name), Length: &length}).OTP
 			if len(code) != length || strings.Trim(code, alphabet) != "" {
 				t.Errorf("%s of length %d: %q", name, length, code)
 			}

@@ -21,7 +21,7 @@ type GenerateRequest struct {
 	Purpose              string         // at most otpcontext.MaxPurpose bytes
 	Binding              string         // transaction text, at most MaxBinding bytes
 	Length               *int           // MinLength to MaxLength characters
-	Alphabet             string         // Numeric, Alphanumeric or Letters
+	Alphabet             *string        // Numeric, Alphanumeric or Letters
 	MaxRetries           *int           // 0 to MaxRetries
 	ExpirySeconds        *int           // of the code; the session lasts at least as long
 	SessionExpirySeconds *int           // of the verification; the code lasts at most as long
@@ -172,11 +172,11 @@ func depth(data []byte) (deepest int) {
 }
 
 func setCode(r GenerateRequest, claims *otpcontext.Claims) error {
-	if r.Alphabet != "" {
-		if alphabets[r.Alphabet] == "" {
+	if r.Alphabet != nil {
+		if alphabets[*r.Alphabet] == "" {
 			return &FieldError{"alphabet", "must be numeric, alphanumeric or letters"}
 		}
-		setAlphabet(claims, r.Alphabet)
+		setAlphabet(claims, *r.Alphabet)
 	}
 	if r.Length != nil {
 		if err := checkRange("length", *r.Length, MinLength, MaxLength); err != nil {

@@ -46,7 +46,7 @@ func TestGenerateTakesTheServicesDefaults(t *testing.T) {
 		!issued.ExpiresAt.Equal(start.Add(time.Second)) || !issued.SessionExpiresAt.Equal(start.Add(time.Minute)) {
 		t.Errorf("issued %+v", issued)
 	}
-	named := f.mustGenerate(t, GenerateRequest{Alphabet: Numeric, Length: pointer(6)})
+	named := f.mustGenerate(t, GenerateRequest{Alphabet: pointer(Numeric), Length: pointer(6)})
 	if claims := f.claims(t, named.Context); claims.Alphabet != "" || claims.Length != 0 {
 		t.Errorf("the usual alphabet and length are named: %+v", claims)
 	}
@@ -124,8 +124,8 @@ func TestGenerateBounds(t *testing.T) {
 		{"length 12", GenerateRequest{Length: pointer(12)}, ""},
 		{"length 13", GenerateRequest{Length: pointer(13)}, "length"},
 		{"length 0", GenerateRequest{Length: pointer(0)}, "length"},
-		{"unknown alphabet", GenerateRequest{Alphabet: "hex"}, "alphabet"},
-		{"alphabet in another case", GenerateRequest{Alphabet: "Numeric"}, "alphabet"},
+		{"unknown alphabet", GenerateRequest{Alphabet: pointer("hex")}, "alphabet"},
+		{"alphabet in another case", GenerateRequest{Alphabet: pointer("Numeric")}, "alphabet"},
 		{"max_retries -1", GenerateRequest{MaxRetries: pointer(-1)}, "max_retries"},
 		{"max_retries 0", GenerateRequest{MaxRetries: pointer(0)}, ""},
 		{"max_retries 10", GenerateRequest{MaxRetries: pointer(10)}, ""},
@@ -163,7 +163,7 @@ func TestGeneratedContextHoldsWhatItMay(t *testing.T) {
 	issued := f.mustGenerate(t, GenerateRequest{
 		Identifier: pointer(strings.Repeat(`"`, otpcontext.MaxIdentifier)),
 		Metadata:   jsontext.Value(`"` + strings.Repeat("a", otpcontext.MaxMetadata-2) + `"`),
-		Purpose:    strings.Repeat(`"`, otpcontext.MaxPurpose), Binding: "x", Alphabet: Alphanumeric, Length: pointer(12),
+		Purpose:    strings.Repeat(`"`, otpcontext.MaxPurpose), Binding: "x", Alphabet: pointer(Alphanumeric), Length: pointer(12),
 	})
 	if len(issued.Context) > otpcontext.MaxToken {
 		t.Errorf("%d characters", len(issued.Context))
@@ -185,7 +185,7 @@ func TestDecoy(t *testing.T) {
 	for _, l := range ledgers {
 		t.Run(l.name, func(t *testing.T) {
 			f := newFixture(t, l.open(t))
-			request := GenerateRequest{Identifier: pointer("Ann"), Alphabet: Letters, Length: pointer(8)}
+			request := GenerateRequest{Identifier: pointer("Ann"), Alphabet: pointer(Letters), Length: pointer(8)}
 			plain := f.mustGenerate(t, request)
 			request.Decoy = true
 			decoy := f.mustGenerate(t, request)

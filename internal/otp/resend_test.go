@@ -18,7 +18,7 @@ func TestResendKeepsAllButTheCode(t *testing.T) {
 			f := newFixture(t, l.open(t))
 			f.caller.Namespace = "shop"
 			issued := f.mustGenerate(t, GenerateRequest{
-				Identifier: pointer("Ann"), Metadata: jsontext.Value(`[1.0]`), Alphabet: Letters, Length: pointer(8),
+				Identifier: pointer("Ann"), Metadata: jsontext.Value(`[1.0]`), Alphabet: pointer(Letters), Length: pointer(8),
 				MaxRetries: pointer(5), ExpirySeconds: pointer(120),
 			})
 			wrong := f.mustBeWrong(t, issued.Context)
