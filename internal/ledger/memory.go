@@ -17,7 +17,8 @@ var ErrFull = errors.New("ledger: full")
 const (
 	shardCount = 256
 	sweepEvery = time.Second
-	sweepBatch = 32 // entries dropped under one hold of a shard's lock
+	grace      = time.Minute // that an ended entry stays, lest a clock that is set back revive a used code
+	sweepBatch = 32          // entries dropped under one hold of a shard's lock
 )
 
 // Memory is a ledger for one process, lost with it. It is safe for concurrent use; each operation is
@@ -188,7 +189,7 @@ func (m *Memory) sweepUntilStopped(now func() time.Time) {
 		case <-m.stop:
 			return
 		case <-tick.C:
-			m.sweep(now())
+			m.sweep(now().Add(-grace))
 		}
 	}
 }

@@ -141,7 +141,12 @@ func TestMemorySweepsByItself(t *testing.T) {
 		if m.Len() != 1 {
 			t.Error("an entry was forgotten before its end")
 		}
-		time.Sleep(2*time.Second + sweepEvery)
+		time.Sleep(grace - sweepEvery)
+		synctest.Wait()
+		if m.Len() != 1 {
+			t.Error("an entry was forgotten as soon as it had ended")
+		}
+		time.Sleep(2*time.Second + 2*sweepEvery)
 		synctest.Wait()
 		if m.Len() != 0 {
 			t.Error("an entry was remembered after its end")
