@@ -108,7 +108,7 @@ func TestSealWritesEightMembersOfTheRightTypesAndNoNeedlessOne(t *testing.T) {
 	claims := newClaims()
 	claims.Timestamp = 1767225600
 	want := `{"identifier":"somebody@example.invalid","otp_hash":"` + claims.OTPHash + `","metadata":null,` +
-		`"timestamp":1767225600.0,"otp_expiry":1767225900.123,"session_expiry":1767226500.123,` +
+		`"timestamp":1767225600.000,"otp_expiry":1767225900.123,"session_expiry":1767226500.123,` +
 		`"retry_count":0,"max_retries":3,"id":"AAECAwQFBgcICQoLDA0ODw"}`
 	data, err := json.Marshal(claims)
 	if err != nil || string(data) != want {

@@ -174,16 +174,48 @@ func countMember(name string, own bool, claim func(*Claims) *int) member {
 
 func timeMember(name string, claim func(*Claims) *float64) member {
 	return member{name, !own, func(c *Claims, data []byte) []byte {
-		data = strconv.AppendFloat(data, *claim(c), 'f', -1, 64)
-		if *claim(c) == math.Trunc(*claim(c)) {
-			data = append(data, ".0"...) // so that Python reads a float always, as it wrote
-		}
-		return data
+		return appendTime(data, *claim(c))
 	}, func(c *Claims, value jsontext.Value) bool {
-		n, err := strconv.ParseFloat(string(value), 64)
+		n, ok := parseTime(value)
 		*claim(c) = n
-		return err == nil && value.Kind() == '0'
+		return ok
 	}}
+}
+
+// parseTime reads a number. Plain decimals, which are all that anyone writes, take a third of the time:
+// an integer divided by a power of ten, both exact, is as exact as it gets.
+func parseTime(number jsontext.Value) (seconds float64, ok bool) {
+	digits, scale := 0, 1
+	for i, c := range number {
+		switch {
+		case '0' <= c && c <= '9' && digits < 1<<53/10-1:
+			digits = 10*digits + int(c-'0')
+			if scale > 1 {
+				scale *= 10
+			}
+		case c == '.' && scale == 1 && i > 0:
+			scale = 10
+		default:
+			seconds, err := strconv.ParseFloat(string(number), 64)
+			return seconds, err == nil && number.Kind() == '0'
+		}
+	}
+	if scale > 1 {
+		scale /= 10
+	}
+	return float64(digits) / float64(scale), true
+}
+
+// appendTime appends a time with decimals, so that Python reads a float always, as it wrote. The times
+// that otpd writes itself have three, whatever they are: the length of a token tells nothing.
+func appendTime(data []byte, seconds float64) []byte {
+	milliseconds := math.Round(seconds * 1000)
+	if seconds < 0 || seconds > maxTime || milliseconds/1000 != seconds { // as Python's, with microseconds
+		return strconv.AppendFloat(data, seconds, 'f', -1, 64)
+	}
+	whole, fraction := int64(milliseconds)/1000, int64(milliseconds)%1000
+	data = strconv.AppendInt(data, whole, 10)
+	return append(data, '.', byte('0'+fraction/100), byte('0'+fraction/10%10), byte('0'+fraction%10))
 }
 
 func (c *Claims) writeIdentifier(data []byte) []byte {
