@@ -129,7 +129,7 @@ func isAddr(addr string) bool {
 }
 
 // ring reads the signing keys.
-func (c config) ring() (*otpcontext.Ring, error) {
+func (c config) ring() (ring *otpcontext.Ring, err error) {
 	var all []string
 	for _, list := range []struct{ variable, value, file string }{
 		{"OTP_SIGNING_KEY", c.SigningKey, c.SigningKeyFile},
@@ -152,11 +152,11 @@ func (c config) ring() (*otpcontext.Ring, error) {
 			return nil, complain(source, "holds more than one key")
 		}
 		all = append(all, keys...)
-		if _, err := otpcontext.ParseRing(all); err != nil {
+		if ring, err = otpcontext.ParseRing(all); err != nil {
 			return nil, complain(source, err.Error())
 		}
 	}
-	return otpcontext.ParseRing(all)
+	return ring, nil
 }
 
 // apiKeys reads the API keys; nil if there are none.

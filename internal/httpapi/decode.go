@@ -104,7 +104,8 @@ var errNotAnObject = &otp.FieldError{Reason: "must be a JSON object"}
 func explain(err error) error {
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
-		return &otp.FieldError{Field: topField(semantic.JSONPointer), Reason: semanticReason(semantic)}
+		field := topField(semantic.JSONPointer)
+		return &otp.FieldError{Field: field, Reason: semanticReason(semantic, field)}
 	}
 	var syntactic *jsontext.SyntacticError
 	if !errors.As(err, &syntactic) {
@@ -120,9 +121,9 @@ func explain(err error) error {
 	return &otp.FieldError{Field: topField(syntactic.JSONPointer), Reason: reason}
 }
 
-func semanticReason(err *json.SemanticError) string {
+func semanticReason(err *json.SemanticError, field string) string {
 	switch {
-	case errors.Is(err.Err, json.ErrUnknownName) && topField(err.JSONPointer) == "":
+	case errors.Is(err.Err, json.ErrUnknownName) && field == "":
 		return "has a field that this request has not"
 	case errors.Is(err.Err, json.ErrUnknownName):
 		return "is not a field of this request"

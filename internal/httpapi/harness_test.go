@@ -76,7 +76,8 @@ func newServer(tb testing.TB, o options) *server {
 	if o.keys != nil {
 		set, err := httpapi.ParseKeys(o.keys)
 		noError(tb, err)
-		keys = httpapi.NewKeys(set)
+		keys = new(httpapi.Keys)
+		keys.Use(set)
 	}
 	s.api = httpapi.New(httpapi.Config{
 		Service: service, Keys: keys, GuardHost: o.guardHost, Metrics: s.registry, Contract: otpd.OpenAPI,

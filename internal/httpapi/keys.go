@@ -19,15 +19,8 @@ const (
 	maxUserAgent = 256 // bytes of an end user's User-Agent that are logged
 )
 
-// Keys is the set of API keys. It is safe for concurrent use.
+// Keys is the set of API keys, once [Keys.Use] has given it one. It is safe for concurrent use.
 type Keys struct{ current atomic.Pointer[KeySet] }
-
-// NewKeys returns keys that hold set.
-func NewKeys(set *KeySet) *Keys {
-	k := new(Keys)
-	k.Use(set)
-	return k
-}
 
 // Use makes k hold set from now on.
 func (k *Keys) Use(set *KeySet) { k.current.Store(set) }

@@ -499,7 +499,8 @@ func TestKeysAreReplacedAtOnce(t *testing.T) {
 	noError(t, err)
 	after, err := httpapi.ParseKeys([]string{"shop:" + bankSecret})
 	noError(t, err)
-	keys := httpapi.NewKeys(before)
+	keys := new(httpapi.Keys)
+	keys.Use(before)
 	s := newServer(t, options{liveKeys: keys})
 	for _, step := range []struct {
 		secret string

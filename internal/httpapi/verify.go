@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/otpd/otpd/internal/otp"
 )
@@ -39,7 +40,7 @@ func (a *API) verify(ctx context.Context, caller otp.Caller, q verifyRequest) (*
 		return nil, err
 	}
 	if len(q.OTP) > maxTypedOTP {
-		return nil, &otp.FieldError{Field: "otp", Reason: "must be at most 128 bytes"}
+		return nil, &otp.FieldError{Field: "otp", Reason: fmt.Sprintf("must be at most %d bytes", maxTypedOTP)}
 	}
 	verified, err := a.service.Verify(ctx, caller, otp.VerifyRequest(q))
 	return (*verifyAnswer)(&verified), err
