@@ -34,9 +34,9 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 	if err != nil {
 		return err
 	}
+	warn(cfg, log)
 	log.Info("listening", "addr", addrOf(listeners.api), "admin_addr", addrOf(listeners.admin), "version", version,
 		"ledger", cfg.LedgerURL, "api_keys", a.keys != nil, "tls", a.cert != nil)
-	warn(cfg, log)
 	ready(listeners.api.Addr())
 	return a.serve(ctx, cfg, listeners, hangup)
 }
