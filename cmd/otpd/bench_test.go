@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -127,7 +126,7 @@ func (r benchRequests) context(tb testing.TB) string {
 	rand.Read(id[:])
 	seconds := float64(now.UnixMilli()) / 1000
 	token, err := r.sealer.Seal(&otpcontext.Claims{
-		Identifier: &identifier, OTPHash: hex.EncodeToString(hash[:]), Metadata: jsontext.Value("null"),
+		Identifier: &identifier, OTPHash: hash, Metadata: jsontext.Value("null"),
 		Timestamp: seconds, OTPExpiry: seconds + 300, SessionExpiry: seconds + 900, MaxRetries: 3,
 		ID: base64.RawURLEncoding.EncodeToString(id[:]), Namespace: "app",
 	}, now)

@@ -29,9 +29,9 @@ const (
 // type and meaning; a context may lack the others, which are otpd's own. Times are Unix seconds, with
 // a fraction where the issuer wrote one.
 type Claims struct {
-	Identifier    *string        // whom the code is for; nil for nobody in particular
-	OTPHash       string         // SHA-256 of the canonical code, in hexadecimal
-	Metadata      jsontext.Value // the caller's own; nil for none, which is null
+	Identifier    *string           // whom the code is for; nil for nobody in particular
+	OTPHash       [sha256.Size]byte // SHA-256 of the canonical code
+	Metadata      jsontext.Value    // the caller's own; nil for none, which is null
 	Timestamp     float64
 	OTPExpiry     float64
 	SessionExpiry float64
@@ -55,22 +55,11 @@ func (c *Claims) wellFormed() bool {
 		}
 	}
 	return (c.Identifier == nil || len(*c.Identifier) <= MaxIdentifier) && len(c.Metadata) <= MaxMetadata &&
-		isHash(c.OTPHash) &&
 		c.RetryCount >= 0 && c.MaxRetries >= 0 && c.MaxRetries <= MaxRetryLimit &&
 		(c.ID == "" || isBase64URL(c.ID, idSize)) &&
 		c.Resends >= 0 && len(c.Purpose) <= MaxPurpose &&
 		(c.Binding == "" || isBase64URL(c.Binding, sha256.Size)) &&
 		len(c.Namespace) <= MaxNamespace && c.Length >= 0
-}
-
-// isHash reports whether text is a SHA-256 in hexadecimal.
-func isHash(text string) bool {
-	for _, c := range []byte(text) {
-		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
-			return false
-		}
-	}
-	return len(text) == hex.EncodedLen(sha256.Size)
 }
 
 // isBase64URL reports whether text is size bytes in unpadded canonical base64url.
@@ -88,7 +77,7 @@ func (c *Claims) foreignIDInput() []byte {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(*c.Identifier)))
 		b = append(b, *c.Identifier...)
 	}
-	b = append(b, c.OTPHash...)
+	b = hex.AppendEncode(b, c.OTPHash[:])
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(c.Timestamp))
 	return binary.BigEndian.AppendUint64(b, math.Float64bits(c.SessionExpiry))
 }

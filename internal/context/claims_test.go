@@ -92,6 +92,15 @@ var (
 	badCounts = []string{`null`, `-1`, `1.0`, `1.5`, `1e0`, `1e308`, `"1"`, `true`, `[]`, `NaN`, `01`}
 )
 
+func TestHashIsReadInEitherCase(t *testing.T) {
+	s := newSealer(t, keyA)
+	lower := mustOpen(t, s, seal(t, foreign().json()))
+	upper := mustOpen(t, s, seal(t, foreign().with("otp_hash", `"`+strings.Repeat("AB", 32)+`"`).json()))
+	if !reflect.DeepEqual(upper, lower) || lower.OTPHash[31] != 0xab {
+		t.Errorf("in upper case it makes %+v\nin lower case %+v", upper, lower)
+	}
+}
+
 func TestClaimsRefuseANameTwice(t *testing.T) {
 	text := foreign().json()
 	for _, member := range []string{`"retry_count": 0`, `"identifier": null`, `"metadata": null`} {
@@ -107,7 +116,7 @@ func TestClaimsRefuseAnEscapedName(t *testing.T) {
 func TestSealWritesEightMembersOfTheRightTypesAndNoNeedlessOne(t *testing.T) {
 	claims := newClaims()
 	claims.Timestamp = 1767225600
-	want := `{"identifier":"somebody@example.invalid","otp_hash":"` + claims.OTPHash + `","metadata":null,` +
+	want := `{"identifier":"somebody@example.invalid","otp_hash":"01ab` + strings.Repeat("00", 29) + `ef","metadata":null,` +
 		`"timestamp":1767225600.000,"otp_expiry":1767225900.123,"session_expiry":1767226500.123,` +
 		`"retry_count":0,"max_retries":3,"id":"AAECAwQFBgcICQoLDA0ODw"}`
 	data, err := json.Marshal(claims)

@@ -2,6 +2,7 @@ package otpcontext
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"io"
 	"math"
@@ -30,19 +31,19 @@ const own = true
 
 var members = []member{
 	{"identifier", !own, (*Claims).writeIdentifier, (*Claims).readIdentifier},
-	textMember("otp_hash", !own, func(c *Claims) *string { return &c.OTPHash }),
+	{"otp_hash", !own, (*Claims).writeOTPHash, (*Claims).readOTPHash},
 	{"metadata", !own, (*Claims).writeMetadata, (*Claims).readMetadata},
 	timeMember("timestamp", func(c *Claims) *float64 { return &c.Timestamp }),
 	timeMember("otp_expiry", func(c *Claims) *float64 { return &c.OTPExpiry }),
 	timeMember("session_expiry", func(c *Claims) *float64 { return &c.SessionExpiry }),
 	countMember("retry_count", !own, func(c *Claims) *int { return &c.RetryCount }),
 	countMember("max_retries", !own, func(c *Claims) *int { return &c.MaxRetries }),
-	textMember("id", own, func(c *Claims) *string { return &c.ID }),
+	textMember("id", func(c *Claims) *string { return &c.ID }),
 	countMember("resends", own, func(c *Claims) *int { return &c.Resends }),
-	textMember("purpose", own, func(c *Claims) *string { return &c.Purpose }),
-	textMember("binding", own, func(c *Claims) *string { return &c.Binding }),
-	textMember("namespace", own, func(c *Claims) *string { return &c.Namespace }),
-	textMember("alphabet", own, func(c *Claims) *string { return &c.Alphabet }),
+	textMember("purpose", func(c *Claims) *string { return &c.Purpose }),
+	textMember("binding", func(c *Claims) *string { return &c.Binding }),
+	textMember("namespace", func(c *Claims) *string { return &c.Namespace }),
+	textMember("alphabet", func(c *Claims) *string { return &c.Alphabet }),
 	countMember("length", own, func(c *Claims) *int { return &c.Length }),
 	{"decoy", own, (*Claims).writeDecoy, (*Claims).readDecoy},
 }
@@ -147,9 +148,9 @@ func memberNamed(quoted []byte) int {
 	return -1
 }
 
-func textMember(name string, own bool, claim func(*Claims) *string) member {
+func textMember(name string, claim func(*Claims) *string) member {
 	return member{name, own, func(c *Claims, data []byte) []byte {
-		if own && *claim(c) == "" {
+		if *claim(c) == "" {
 			return data
 		}
 		return appendText(data, *claim(c))
@@ -234,6 +235,19 @@ func (c *Claims) readIdentifier(value jsontext.Value) bool {
 	return ok
 }
 
+func (c *Claims) writeOTPHash(data []byte) []byte {
+	return append(hex.AppendEncode(append(data, '"'), c.OTPHash[:]), '"')
+}
+
+func (c *Claims) readOTPHash(value jsontext.Value) bool {
+	text, ok := unquote(value)
+	if !ok || len(text) != hex.EncodedLen(len(c.OTPHash)) {
+		return false
+	}
+	_, err := hex.Decode(c.OTPHash[:], text)
+	return err == nil
+}
+
 func (c *Claims) writeMetadata(data []byte) []byte {
 	if c.Metadata == nil {
 		return append(data, "null"...)
@@ -272,12 +286,18 @@ func appendText(data []byte, text string) []byte {
 }
 
 func textOf(value jsontext.Value) (string, bool) {
+	text, ok := unquote(value)
+	return string(text), ok
+}
+
+// unquote returns the text of a JSON string, which may be a part of value.
+func unquote(value jsontext.Value) ([]byte, bool) {
 	if value.Kind() != '"' {
-		return "", false
+		return nil, false
 	}
 	if bytes.IndexByte(value, '\\') < 0 {
-		return string(value[1 : len(value)-1]), true
+		return value[1 : len(value)-1], true
 	}
 	text, err := jsontext.AppendUnquote(nil, value)
-	return string(text), err == nil
+	return text, err == nil
 }

@@ -67,7 +67,7 @@ func newClaims() *Claims {
 	identifier := "somebody@example.invalid" // 24 bytes
 	return &Claims{
 		Identifier:    &identifier,
-		OTPHash:       strings.Repeat("0123456789abcdef", 4),
+		OTPHash:       [sha256.Size]byte{0: 0x01, 1: 0xab, 31: 0xef},
 		Timestamp:     1767225600.123,
 		OTPExpiry:     1767225900.123,
 		SessionExpiry: 1767226500.123,

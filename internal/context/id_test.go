@@ -8,6 +8,9 @@ func TestDerivedIDIsTheSameForEveryCopy(t *testing.T) {
 	if !isBase64URL(id, idSize) {
 		t.Fatalf("the id %q is not 22 characters of base64url", id)
 	}
+	if id != "j2Ip9_1UJuf3vDHc319z9Q" {
+		t.Errorf("the id is %s, which is not what it always was", id)
+	}
 	aged := rawToken{version: 0x80, time: 1, iv: [16]byte{1}}
 	underB := rawToken{version: 0x80}.seal(t, keyB, foreign().json())
 	for name, got := range map[string]string{

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
 )
@@ -67,18 +66,10 @@ func canonical(typed string) []byte {
 	return code
 }
 
-// hashCode returns the SHA-256 of a canonical code in hexadecimal.
-func hashCode(code []byte) string {
-	sum := sha256.Sum256(code)
-	return hex.EncodeToString(sum[:])
-}
-
 // codeMatches compares the hash of a typed code to that of the issued one, in constant time.
-func codeMatches(otpHash, typed string) bool {
-	var want [sha256.Size]byte
-	_, err := hex.Decode(want[:], []byte(otpHash))
+func codeMatches(issued [sha256.Size]byte, typed string) bool {
 	got := sha256.Sum256(canonical(typed))
-	return err == nil && subtle.ConstantTimeCompare(want[:], got[:]) == 1
+	return subtle.ConstantTimeCompare(issued[:], got[:]) == 1
 }
 
 // A context names the alphabet and the length of its code only where they are not the usual ones.

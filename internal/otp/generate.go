@@ -82,7 +82,7 @@ func (s *Service) issue(claims *otpcontext.Claims, now time.Time) (Issued, error
 	if claims.Decoy {
 		hashed = unknown[:]
 	}
-	claims.OTPHash = hashCode(hashed)
+	claims.OTPHash = sha256.Sum256(hashed)
 	token, err := s.cfg.Sealer.Seal(claims, now)
 	return Issued{
 		OTP:               code,

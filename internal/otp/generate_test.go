@@ -1,6 +1,7 @@
 package otp
 
 import (
+	"crypto/sha256"
 	"errors"
 	"reflect"
 	"strings"
@@ -26,7 +27,7 @@ func TestGenerateDefaults(t *testing.T) {
 	}
 	claims := f.claims(t, issued.Context)
 	wantClaims := &otpcontext.Claims{
-		OTPHash: hashCode([]byte(issued.OTP)), Timestamp: 1767225600.123, OTPExpiry: 1767225900.123,
+		OTPHash: sha256.Sum256([]byte(issued.OTP)), Timestamp: 1767225600.123, OTPExpiry: 1767225900.123,
 		SessionExpiry: 1767226500.123, MaxRetries: 3, ID: issued.ID,
 	}
 	if !reflect.DeepEqual(claims, wantClaims) {

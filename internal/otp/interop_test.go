@@ -2,8 +2,10 @@ package otp
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"reflect"
@@ -104,7 +106,7 @@ func TestPythonOpensOurContexts(t *testing.T) {
 					t.Errorf("types %v\nwant  %v", answer.Types, wantTypes)
 				}
 				want := map[string]any{
-					"identifier": test.identifier, "otp_hash": hashCode([]byte(issued.OTP)), "metadata": test.metadata,
+					"identifier": test.identifier, "otp_hash": pythonHash(issued.OTP), "metadata": test.metadata,
 					"timestamp": test.timestamp, "otp_expiry": test.expires, "session_expiry": test.expires + 600,
 					"retry_count": float64(retries), "max_retries": 3.0, "id": issued.ID,
 				}
@@ -117,11 +119,14 @@ func TestPythonOpensOurContexts(t *testing.T) {
 	}
 }
 
+// pythonHash returns the SHA-256 of a code as Python writes it.
+func pythonHash(code string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(code))) }
+
 func TestPythonsContextsAreVerified(t *testing.T) {
 	needPython(t)
 	const code = "036893"
 	sealed := python(t, pythonRequest{Do: "seal", Claims: map[string]any{
-		"identifier": "ünï@example.invalid", "otp_hash": hashCode([]byte(code)), "metadata": map[string]any{"ünï": "✓"},
+		"identifier": "ünï@example.invalid", "otp_hash": pythonHash(code), "metadata": map[string]any{"ünï": "✓"},
 		"timestamp": 1767225600.123456, "otp_expiry": 1767225900.123456, "session_expiry": 1767226500.123456,
 		"retry_count": 0, "max_retries": 3,
 	}}).Context
