@@ -82,20 +82,36 @@ func (c *Claims) MarshalJSON() ([]byte, error) { return bytes.TrimRight(c.marsha
 // errClaims says that JSON is not that of a context. Nobody learns more.
 var errClaims = errors.New("otpcontext: not claims")
 
-var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(new(bytes.Buffer)) }}
+// decoder reads the JSON in data. In the pool it holds on to none.
+type decoder struct {
+	jsontext.Decoder
+	data bytes.Buffer
+}
+
+func (d *decoder) clear() {
+	d.data = bytes.Buffer{}
+	d.Reset(&d.data, jsontext.AllowDuplicateNames(true)) // parseClaims finds them cheaper
+}
+
+var decoders = sync.Pool{New: func() any {
+	d := new(decoder)
+	d.clear()
+	return d
+}}
 
 // parseClaims reads a JSON object with every member of django-otp-actions, perhaps some of otpd's own,
 // none twice, and no other. The decoder sees to it that it is valid and in UTF-8.
 func parseClaims(data []byte) (*Claims, error) {
-	dec := decoders.Get().(*jsontext.Decoder)
+	dec := decoders.Get().(*decoder)
 	defer decoders.Put(dec)
-	dec.Reset(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true)) // seen, below, finds them cheaper
+	defer dec.clear()
+	dec.data = *bytes.NewBuffer(data)
 	if begin, err := dec.ReadToken(); err != nil || begin.Kind() != '{' {
 		return nil, errClaims
 	}
 	claims, seen := new(Claims), uint(0)
 	for dec.PeekKind() == '"' {
-		i, err := readMember(dec, claims)
+		i, err := readMember(&dec.Decoder, claims)
 		if err != nil || seen&(1<<i) != 0 {
 			return nil, errClaims
 		}
@@ -140,8 +156,8 @@ func readMember(dec *jsontext.Decoder, claims *Claims) (int, error) {
 // memberNamed returns the index of the member with a quoted name, or -1. Nobody who seals contexts
 // escapes these names.
 func memberNamed(quoted []byte) int {
-	for i, m := range members {
-		if string(quoted[1:len(quoted)-1]) == m.name {
+	for i := range members {
+		if string(quoted[1:len(quoted)-1]) == members[i].name {
 			return i
 		}
 	}
