@@ -83,20 +83,26 @@ func parseKey(text string) (*fernet.Key, error) {
 // the use as its info. Keyed states are pooled: setting one up costs as much as three hashes.
 type keyedHash struct{ pool *sync.Pool }
 
+type keyedState struct {
+	hash.Hash
+	buffer []byte // of what goes in and comes out, which would each be allocated
+}
+
 func newKeyedHash(k *fernet.Key, use string) keyedHash {
 	subkey, err := hkdf.Key(sha256.New, k[:], nil, use, sha256.Size)
 	if err != nil {
 		panic("otpcontext: " + err.Error()) // only a length beyond HKDF's bound fails
 	}
-	return keyedHash{&sync.Pool{New: func() any { return hmac.New(sha256.New, subkey) }}}
+	return keyedHash{&sync.Pool{New: func() any { return &keyedState{Hash: hmac.New(sha256.New, subkey)} }}}
 }
 
 // sum returns the first 16 bytes of the hash of data in base64url, 22 characters.
-func (h keyedHash) sum(data []byte) string {
-	state := h.pool.Get().(hash.Hash)
+func (h keyedHash) sum(data string) string {
+	state := h.pool.Get().(*keyedState)
 	defer h.pool.Put(state)
 	state.Reset()
-	state.Write(data)
-	var full [sha256.Size]byte
-	return base64.RawURLEncoding.EncodeToString(state.Sum(full[:0])[:idSize])
+	state.buffer = append(state.buffer[:0], data...)
+	state.Write(state.buffer)
+	state.buffer = state.Sum(state.buffer[:0])
+	return base64.RawURLEncoding.EncodeToString(state.buffer[:idSize])
 }

@@ -63,7 +63,7 @@ func (s *Sealer) Open(token string) (*Claims, error) {
 	}
 	if claims.ID == "" {
 		// By the key that opened it, which every replica and every later ring that opens it shares.
-		claims.ID = opened.ids.sum(claims.foreignIDInput())
+		claims.ID = opened.ids.sum(string(claims.foreignIDInput()))
 	}
 	return claims, nil
 }
@@ -71,7 +71,7 @@ func (s *Sealer) Open(token string) (*Claims, error) {
 // HashIdentifier returns a keyed hash of identifier for logs, 22 characters: equal for equal
 // identifiers under the same first key, and of no use to who has not the key.
 func (s *Sealer) HashIdentifier(identifier string) string {
-	return s.ring.Load().identifiers.sum([]byte(identifier))
+	return s.ring.Load().identifiers.sum(identifier)
 }
 
 // decrypt returns what is sealed in token and the key that opened it, nil if none did.
