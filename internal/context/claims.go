@@ -62,11 +62,17 @@ func (c *Claims) wellFormed() bool {
 		len(c.Namespace) <= MaxNamespace && c.Length >= 0
 }
 
-// isBase64URL reports whether text is size bytes in unpadded canonical base64url.
+// isBase64URL reports whether text is size bytes, at most 32, in unpadded canonical base64url.
 func isBase64URL(text string, size int) bool {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	return err == nil && len(raw) == size && len(text) == base64.RawURLEncoding.EncodedLen(size)
+	if len(text) != rawBase64URL.EncodedLen(size) {
+		return false
+	}
+	var raw [sha256.Size]byte
+	n, err := rawBase64URL.Decode(raw[:], []byte(text))
+	return err == nil && n == size
 }
+
+var rawBase64URL = base64.RawURLEncoding.Strict()
 
 // foreignIDInput is what the id of a context without one is derived from: all that stays the same over
 // every copy and every retry of it.

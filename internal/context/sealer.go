@@ -5,6 +5,7 @@
 package otpcontext
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/sha256"
 	"encoding/base64"
@@ -102,23 +103,25 @@ func canonical(token string) bool {
 	if len(token) > MaxToken || len(token) < base64.URLEncoding.EncodedLen(fernetHead+fernetTail) || len(token)%4 != 0 {
 		return false
 	}
-	body := strings.TrimRight(token, "=")
+	body, foreign := strings.TrimRight(token, "="), byte(0)
 	for i := range len(body) {
-		if !inBase64URL[body[i]] {
-			return false
-		}
+		foreign |= notBase64URL[body[i]]
 	}
 	// The last four characters carry the padding, and bits that must be zero; before them every
 	// spelling is the only one.
-	last, err := base64.URLEncoding.Strict().DecodeString(token[len(token)-4:])
-	ciphertext := (len(token)-4)/4*3 + len(last) - fernetHead - fernetTail
-	return err == nil && ciphertext > 0 && ciphertext%aes.BlockSize == 0
+	var last [3]byte
+	n, err := strictBase64URL.Decode(last[:], []byte(token[len(token)-4:]))
+	ciphertext := (len(token)-4)/4*3 + n - fernetHead - fernetTail
+	return foreign == 0 && err == nil && ciphertext > 0 && ciphertext%aes.BlockSize == 0
 }
 
-// inBase64URL has the characters of the URL-safe base64 alphabet, RFC 4648 §5.
-var inBase64URL = func() (in [256]bool) {
+var strictBase64URL = base64.URLEncoding.Strict()
+
+// notBase64URL has 0 for the characters of the URL-safe base64 alphabet, RFC 4648 §5, and else 1.
+var notBase64URL = func() (not [256]byte) {
+	not = [256]byte(bytes.Repeat([]byte{1}, len(not)))
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
-		in[c] = true
+		not[c] = 0
 	}
-	return in
+	return not
 }()
