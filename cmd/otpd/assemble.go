@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,6 +24,7 @@ type app struct {
 	sealer   *otpcontext.Sealer
 	keys     *httpapi.Keys // nil if anyone may call
 	cert     *certificate  // nil without TLS
+	ledger   string        // the scheme of its URL
 	api      *httpapi.API
 	reloads  []reload
 	close    func()
@@ -92,11 +95,13 @@ func (a *app) load(name string, apply func() error, files ...string) error {
 }
 
 func (a *app) assembleAPI(cfg config) error {
-	var remembered otp.Ledger
-	remembered, a.close = a.newLedger(cfg)
+	remembered, err := a.newLedger(cfg)
+	if err != nil {
+		return err
+	}
 	service, err := otp.New(otp.Config{
 		Sealer:         a.sealer,
-		Ledger:         remembered,
+		Ledger:         newMeteredLedger(remembered, a.registry),
 		Expiry:         cfg.ExpirySeconds.seconds(),
 		SessionExpiry:  cfg.SessionExpirySeconds.seconds(),
 		MaxRetries:     int(cfg.MaxRetries),
@@ -120,12 +125,36 @@ func (a *app) assembleAPI(cfg config) error {
 	return nil
 }
 
-// newLedger returns the ledger and a function that ends it.
-func (a *app) newLedger(cfg config) (otp.Ledger, func()) {
-	if cfg.LedgerURL == "none:" {
-		return newMeteredLedger(ledger.None{}, a.registry), func() {}
+// newLedger returns the ledger, which a.close ends.
+func (a *app) newLedger(cfg config) (otp.Ledger, error) {
+	url, source, err := cfg.ledgerURL()
+	if err != nil {
+		return nil, err
 	}
-	memory := ledger.NewMemory(int(cfg.LedgerMaxEntries), nil)
-	countEntries(memory.Len, a.registry)
-	return newMeteredLedger(memory, a.registry), memory.Close
+	a.ledger, _, _ = strings.Cut(url, ":")
+	throttle := ledger.Throttle{
+		After:  int(cfg.ThrottleAfter),
+		Factor: cfg.ThrottleFactorSeconds.seconds(),
+		Max:    cfg.ThrottleMaxSeconds.seconds(),
+	}
+	switch url {
+	case "none:":
+		a.close = func() {}
+		return ledger.None{}, nil
+	case "memory:":
+		memory := ledger.NewMemory(int(cfg.LedgerMaxEntries), throttle, nil)
+		countEntries(memory.Len, a.registry)
+		a.close = memory.Close
+		return memory, nil
+	}
+	address, err := ledger.ParseAddress(url)
+	if err != nil {
+		return nil, complain(source, err.Error())
+	}
+	redis := ledger.NewRedis(address, cfg.LedgerTimeout, throttle)
+	if err := redis.Ping(context.Background()); err != nil {
+		a.log.Warn("the ledger does not answer yet", "error", err)
+	}
+	a.close = redis.Close
+	return redis, nil
 }

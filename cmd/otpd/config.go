@@ -42,8 +42,13 @@ type config struct {
 	AllowAnonymous          bool          `envconfig:"OTP_ALLOW_ANONYMOUS" default:"false" allowed:"true or false"`
 	TLSCertFile             string        `envconfig:"OTP_TLS_CERT_FILE" allowed:"a PEM file, together with OTP_TLS_KEY_FILE"`
 	TLSKeyFile              string        `envconfig:"OTP_TLS_KEY_FILE" allowed:"a PEM file, together with OTP_TLS_CERT_FILE"`
-	LedgerURL               string        `envconfig:"OTP_LEDGER_URL" secret:"true" default:"memory:" allowed:"memory: or none:"`
+	LedgerURL               string        `envconfig:"OTP_LEDGER_URL" secret:"true" default:"memory:" allowed:"memory:, none:, or redis:// or rediss:// and [USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/DB][?master=NAME]"`
+	LedgerURLFile           string        `envconfig:"OTP_LEDGER_URL_FILE" allowed:"a file with the URL; instead of OTP_LEDGER_URL"`
+	LedgerTimeout           time.Duration `envconfig:"OTP_LEDGER_TIMEOUT" default:"250ms" allowed:"1ms to 10s"`
 	LedgerMaxEntries        whole         `envconfig:"OTP_LEDGER_MAX_ENTRIES" default:"1000000" allowed:"1 to 1000000000"`
+	ThrottleAfter           whole         `envconfig:"OTP_THROTTLE_AFTER" default:"20" allowed:"0 to 1000"`
+	ThrottleFactorSeconds   whole         `envconfig:"OTP_THROTTLE_FACTOR_SECONDS" default:"1" allowed:"0, which switches it off, to 86400"`
+	ThrottleMaxSeconds      whole         `envconfig:"OTP_THROTTLE_MAX_SECONDS" default:"3600" allowed:"1 to 86400"`
 	LogLevel                string        `envconfig:"OTP_LOG_LEVEL" default:"info" allowed:"debug, info, warn or error"`
 	LogFormat               string        `envconfig:"OTP_LOG_FORMAT" default:"json" allowed:"json or text"`
 	ShutdownTimeout         time.Duration `envconfig:"OTP_SHUTDOWN_TIMEOUT" default:"10s" allowed:"1ms to 10m"`
@@ -94,8 +99,11 @@ func (c config) check() error {
 		{"OTP_RESEND_COOLDOWN_SECONDS", 0 <= c.ResendCooldownSeconds && c.ResendCooldownSeconds <= 86400},
 		{"OTP_LISTEN_ADDR", isAddr(c.ListenAddr)},
 		{"OTP_ADMIN_ADDR", c.AdminAddr == "" || isAddr(c.AdminAddr)},
-		{"OTP_LEDGER_URL", c.LedgerURL == "memory:" || c.LedgerURL == "none:"},
+		{"OTP_LEDGER_TIMEOUT", time.Millisecond <= c.LedgerTimeout && c.LedgerTimeout <= 10*time.Second},
 		{"OTP_LEDGER_MAX_ENTRIES", 1 <= c.LedgerMaxEntries && c.LedgerMaxEntries <= 1e9},
+		{"OTP_THROTTLE_AFTER", 0 <= c.ThrottleAfter && c.ThrottleAfter <= 1000},
+		{"OTP_THROTTLE_FACTOR_SECONDS", 0 <= c.ThrottleFactorSeconds && c.ThrottleFactorSeconds <= 86400},
+		{"OTP_THROTTLE_MAX_SECONDS", 1 <= c.ThrottleMaxSeconds && c.ThrottleMaxSeconds <= 86400},
 		{"OTP_LOG_LEVEL", slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel)},
 		{"OTP_LOG_FORMAT", c.LogFormat == "json" || c.LogFormat == "text"},
 		{"OTP_SHUTDOWN_TIMEOUT", time.Millisecond <= c.ShutdownTimeout && c.ShutdownTimeout <= 10*time.Minute},
@@ -170,6 +178,21 @@ func (c config) apiKeys() (*httpapi.KeySet, error) {
 		return nil, complain(source, err.Error())
 	}
 	return set, nil
+}
+
+// ledgerURL reads the URL of the ledger, and of which variable it is.
+func (c config) ledgerURL() (url, source string, err error) {
+	if c.LedgerURLFile == "" {
+		return c.LedgerURL, "OTP_LEDGER_URL", nil
+	}
+	lines, source, err := secrets("OTP_LEDGER_URL", os.Getenv("OTP_LEDGER_URL"), c.LedgerURLFile)
+	if err == nil && len(lines) > 1 {
+		err = complain(source, "holds more than one line")
+	}
+	if err != nil {
+		return "", source, err
+	}
+	return lines[0], source, nil
 }
 
 // secrets returns what a variable holds, separated by commas, or the lines of the file that it names

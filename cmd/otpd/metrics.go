@@ -29,14 +29,14 @@ func newRegistry() *prometheus.Registry {
 func countEntries(entries func() int, registry prometheus.Registerer) {
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "otpd_ledger_entries",
-		Help: "Verifications that the ledger in this process remembers.",
+		Help: "Verifications, and identifiers with failures, that the ledger in this process remembers.",
 	}, func() float64 { return float64(entries()) }))
 }
 
 // meteredLedger counts and times the operations of a ledger.
 type meteredLedger struct {
 	otp.Ledger
-	attempt, resend, revoke, state, ping ledgerMetrics
+	attempt, resend, revoke, state, unlock, ping ledgerMetrics
 }
 
 type ledgerMetrics struct {
@@ -65,7 +65,7 @@ func newMeteredLedger(l otp.Ledger, registry prometheus.Registerer) *meteredLedg
 			operations.WithLabelValues(operation), failures.WithLabelValues(operation), duration.WithLabelValues(operation),
 		}
 	}
-	return &meteredLedger{l, of("attempt"), of("resend"), of("revoke"), of("state"), of("ping")}
+	return &meteredLedger{l, of("attempt"), of("resend"), of("revoke"), of("state"), of("unlock"), of("ping")}
 }
 
 // done is called when an operation that began at start has ended with err.
@@ -84,9 +84,9 @@ func (m *meteredLedger) Attempt(ctx context.Context, v otp.Verification, right b
 	return outcome, err
 }
 
-func (m *meteredLedger) Resend(ctx context.Context, v otp.Verification) (otp.Outcome, error) {
+func (m *meteredLedger) Resend(ctx context.Context, v otp.Verification, cooldown time.Duration) (otp.Outcome, error) {
 	start := time.Now()
-	outcome, err := m.Ledger.Resend(ctx, v)
+	outcome, err := m.Ledger.Resend(ctx, v, cooldown)
 	m.resend.done(start, err)
 	return outcome, err
 }
@@ -102,6 +102,13 @@ func (m *meteredLedger) State(ctx context.Context, v otp.Verification) (otp.Outc
 	start := time.Now()
 	outcome, err := m.Ledger.State(ctx, v)
 	m.state.done(start, err)
+	return outcome, err
+}
+
+func (m *meteredLedger) Unlock(ctx context.Context, subject string) (otp.Outcome, error) {
+	start := time.Now()
+	outcome, err := m.Ledger.Unlock(ctx, subject)
+	m.unlock.done(start, err)
 	return outcome, err
 }
 

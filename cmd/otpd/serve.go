@@ -34,9 +34,9 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 	if err != nil {
 		return err
 	}
-	warn(cfg, log)
+	a.warn(cfg)
 	log.Info("listening", "addr", addrOf(listeners.api), "admin_addr", addrOf(listeners.admin), "version", version,
-		"ledger", cfg.LedgerURL, "api_keys", a.keys != nil, "tls", a.cert != nil)
+		"ledger", a.ledger, "api_keys", a.keys != nil, "tls", a.cert != nil)
 	ready(listeners.api.Addr())
 	return a.serve(ctx, cfg, listeners, hangup)
 }
@@ -45,15 +45,15 @@ func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Add
 const recommendedExpiry = 10 * time.Minute
 
 // warn logs what works and may not be meant.
-func warn(cfg config, log *slog.Logger) {
+func (a *app) warn(cfg config) {
 	for _, name := range unknownVariables() {
-		log.Warn("not a variable of otpd, and ignored", "name", name)
+		a.log.Warn("not a variable of otpd, and ignored", "name", name)
 	}
 	if cfg.ExpirySeconds.seconds() > recommendedExpiry {
-		log.Warn("codes live longer than the 10 minutes of NIST SP 800-63B", "OTP_EXPIRY_SECONDS", int(cfg.ExpirySeconds))
+		a.log.Warn("codes live longer than the 10 minutes of NIST SP 800-63B", "OTP_EXPIRY_SECONDS", int(cfg.ExpirySeconds))
 	}
-	if cfg.LedgerURL == "none:" {
-		log.Warn("no ledger: a code works as often as it is sent until it expires, and whoever keeps an old context has its attempts and resends again, without end")
+	if a.ledger == "none" {
+		a.log.Warn("no ledger: a code works as often as it is sent until it expires, and whoever keeps an old context has its attempts and resends again, without end")
 	}
 }
 

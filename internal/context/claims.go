@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"math"
 
+	"github.com/fernet/fernet-go"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -46,6 +47,20 @@ type Claims struct {
 	Alphabet  string // of the code, if it is not numeric
 	Length    int    // of the code, if it is not 6, so that a resend keeps it
 	Decoy     bool   // no code verifies it
+
+	// Subject is a keyed hash of Namespace and Identifier, for logs and ledgers; empty without an
+	// identifier. [Sealer.Open] and [Sealer.Seal] set it, under the key that first sealed the
+	// verification, so that it stays the same over a change of keys; only a context that another key
+	// has sealed since tells it.
+	Subject    string
+	subjectKey fernet.Key // that Subject follows from, zero if a context told it
+}
+
+// nameSubject sets the subject under k, unless it has one.
+func (c *Claims) nameSubject(k *key) {
+	if c.Subject == "" && c.Identifier != nil {
+		c.Subject, c.subjectKey = k.subject(c.Namespace, *c.Identifier), *k.fernet[0]
+	}
 }
 
 func (c *Claims) wellFormed() bool {
@@ -59,7 +74,8 @@ func (c *Claims) wellFormed() bool {
 		(c.ID == "" || isBase64URL(c.ID, idSize)) &&
 		c.Resends >= 0 && len(c.Purpose) <= MaxPurpose &&
 		(c.Binding == "" || isBase64URL(c.Binding, sha256.Size)) &&
-		len(c.Namespace) <= MaxNamespace && c.Length >= 0
+		len(c.Namespace) <= MaxNamespace && c.Length >= 0 &&
+		(c.Subject == "" || c.Identifier != nil && isBase64URL(c.Subject, idSize))
 }
 
 // isBase64URL reports whether text is size bytes, at most 32, in unpadded canonical base64url.

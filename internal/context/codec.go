@@ -46,6 +46,7 @@ var members = []member{
 	textMember("alphabet", func(c *Claims) *string { return &c.Alphabet }),
 	countMember("length", own, func(c *Claims) *int { return &c.Length }),
 	{"decoy", own, (*Claims).writeDecoy, (*Claims).readDecoy},
+	textMember("subject", func(c *Claims) *string { return &c.Subject }),
 }
 
 // A decoy's JSON has one member more than another context's, which gets as many spaces at its end: the

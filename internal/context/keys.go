@@ -15,14 +15,12 @@ import (
 )
 
 // Ring is an ordered set of keys: the first seals, all of them open. It does not change once made.
-type Ring struct {
-	keys        []key
-	identifiers keyedHash
-}
+type Ring struct{ keys []key }
 
 type key struct {
-	fernet []*fernet.Key // one, in the slice that fernet-go asks for
-	ids    keyedHash
+	fernet   []*fernet.Key // one, in the slice that fernet-go asks for
+	ids      keyedHash
+	subjects keyedHash
 }
 
 // ParseRing makes a ring of encoded keys, the sealing one first. Each is 32 bytes in padded base64,
@@ -44,11 +42,11 @@ func ParseRing(encoded []string) (*Ring, error) {
 		}
 		seen[*k] = i + 1
 		ring.keys = append(ring.keys, key{
-			fernet: []*fernet.Key{k},
-			ids:    newKeyedHash(k, "otpd verification id"),
+			fernet:   []*fernet.Key{k},
+			ids:      newKeyedHash(k, "otpd verification id"),
+			subjects: newKeyedHash(k, "otpd subject"),
 		})
 	}
-	ring.identifiers = newKeyedHash(ring.keys[0].fernet[0], "otpd identifier hash")
 	return ring, nil
 }
 
@@ -79,6 +77,11 @@ func parseKey(text string) (*fernet.Key, error) {
 	return &k, nil
 }
 
+// subject returns what stands for an identifier, in a namespace, outside its context.
+func (k *key) subject(namespace, identifier string) string {
+	return k.subjects.sum(string(rune(len(namespace))), namespace, identifier)
+}
+
 // keyedHash is HMAC-SHA256 under a subkey that HKDF-SHA256 (RFC 5869) derives from a ring key, with
 // the use as its info. Keyed states are pooled: setting one up costs as much as three hashes.
 type keyedHash struct{ pool *sync.Pool }
@@ -96,12 +99,15 @@ func newKeyedHash(k *fernet.Key, use string) keyedHash {
 	return keyedHash{&sync.Pool{New: func() any { return &keyedState{Hash: hmac.New(sha256.New, subkey)} }}}
 }
 
-// sum returns the first 16 bytes of the hash of data in base64url, 22 characters.
-func (h keyedHash) sum(data string) string {
+// sum returns the first 16 bytes of the hash of all parts, one after another, in base64url, 22 characters.
+func (h keyedHash) sum(parts ...string) string {
 	state := h.pool.Get().(*keyedState)
 	defer h.pool.Put(state)
 	state.Reset()
-	state.buffer = append(state.buffer[:0], data...)
+	state.buffer = state.buffer[:0]
+	for _, part := range parts {
+		state.buffer = append(state.buffer, part...)
+	}
 	state.Write(state.buffer)
 	state.buffer = state.Sum(state.buffer[:0])
 	return base64.RawURLEncoding.EncodeToString(state.buffer[:idSize])

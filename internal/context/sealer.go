@@ -41,10 +41,17 @@ var plaintexts = sync.Pool{New: func() any { return new([]byte) }}
 // Seal returns claims as a token under the ring's first key, dated now. Claims that do not fit into
 // [MaxToken] bytes are an error; the bounds on the fields keep them below it.
 func (s *Sealer) Seal(claims *Claims, now time.Time) (string, error) {
+	first := &s.ring.Load().keys[0]
+	claims.nameSubject(first)
+	subject := claims.Subject
+	if claims.subjectKey == *first.fernet[0] {
+		claims.Subject = "" // whoever opens it finds it out
+	}
 	buffer := plaintexts.Get().(*[]byte)
 	defer plaintexts.Put(buffer)
 	*buffer = claims.marshal((*buffer)[:0])
-	token, err := fernet.EncryptAndSignAtTime(*buffer, s.ring.Load().keys[0].fernet[0], now)
+	claims.Subject = subject
+	token, err := fernet.EncryptAndSignAtTime(*buffer, first.fernet[0], now)
 	if err == nil && len(token) > MaxToken {
 		err = errors.New("otpcontext: claims too large")
 	}
@@ -66,13 +73,18 @@ func (s *Sealer) Open(token string) (*Claims, error) {
 		// By the key that opened it, which every replica and every later ring that opens it shares.
 		claims.ID = opened.ids.sum(string(claims.foreignIDInput()))
 	}
+	claims.nameSubject(opened)
 	return claims, nil
 }
 
-// HashIdentifier returns a keyed hash of identifier for logs, 22 characters: equal for equal
-// identifiers under the same first key, and of no use to who has not the key.
-func (s *Sealer) HashIdentifier(identifier string) string {
-	return s.ring.Load().identifiers.sum(identifier)
+// Subjects returns all that may be the Subject of a context for identifier in namespace: one for each
+// key of the ring.
+func (s *Sealer) Subjects(namespace, identifier string) (subjects []string) {
+	ring := s.ring.Load()
+	for i := range ring.keys {
+		subjects = append(subjects, ring.keys[i].subject(namespace, identifier))
+	}
+	return subjects
 }
 
 // decrypt returns what is sealed in token and the key that opened it, nil if none did.

@@ -56,6 +56,7 @@ func New(cfg Config) *API {
 	r.Post("/v1/otp/resend", post(a, a.resend))
 	r.Post("/v1/otp/revoke", post(a, a.revoke))
 	r.Post("/v1/otp/inspect", post(a, a.inspect))
+	r.Post("/v1/identifiers/unlock", post(a, a.unlock))
 	r.Get("/openapi.yaml", contractYAML(cfg.Contract))
 	r.Get("/openapi.json", contractJSON(cfg.Contract))
 	r.Get("/healthz", a.healthz)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -134,13 +135,19 @@ func describe(err error) (int, errorAnswer) {
 		}
 	}
 	if cooldown, ok := errors.AsType[*otp.CooldownError](err); ok {
-		seconds := int(math.Ceil(cooldown.RetryAfter.Seconds()))
-		return http.StatusTooManyRequests, errorAnswer{
-			Error:     fmt.Sprintf("A new code can be sent in %d seconds.", seconds),
-			ErrorCode: "COOLDOWN_DURATION_PENDING", RetryAfterSeconds: seconds,
-		}
+		return describeWait("COOLDOWN_DURATION_PENDING", "A new code can be sent in %d seconds.", cooldown.RetryAfter)
+	}
+	if throttled, ok := errors.AsType[*otp.ThrottledError](err); ok {
+		return describeWait("N_FAILED_ATTEMPTS", "Too many wrong codes. Try again in %d seconds.", throttled.RetryAfter)
 	}
 	return http.StatusInternalServerError, errorAnswer{Error: "Internal error.", ErrorCode: "INTERNAL_ERROR"}
+}
+
+func describeWait(code, text string, wait time.Duration) (int, errorAnswer) {
+	seconds := int(math.Ceil(wait.Seconds()))
+	return http.StatusTooManyRequests, errorAnswer{
+		Error: fmt.Sprintf(text, seconds), ErrorCode: code, RetryAfterSeconds: seconds,
+	}
 }
 
 // fail answers with err.

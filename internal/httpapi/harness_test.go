@@ -88,7 +88,7 @@ func newServer(tb testing.TB, o options) *server {
 
 func memoryLedger(tb testing.TB, maxEntries int) *ledger.Memory {
 	// Nothing may expire while a test runs: what has expired is for the service to say.
-	m := ledger.NewMemory(maxEntries, func() time.Time { return time.Time{} })
+	m := ledger.NewMemory(maxEntries, ledger.Throttle{After: 20, Factor: time.Second, Max: time.Hour}, func() time.Time { return time.Time{} })
 	tb.Cleanup(m.Close)
 	return m
 }
@@ -280,7 +280,10 @@ func (b brokenLedger) fail() (otp.Outcome, error) {
 func (b brokenLedger) Attempt(context.Context, otp.Verification, bool) (otp.Outcome, error) {
 	return b.fail()
 }
-func (b brokenLedger) Resend(context.Context, otp.Verification) (otp.Outcome, error) { return b.fail() }
+func (b brokenLedger) Resend(context.Context, otp.Verification, time.Duration) (otp.Outcome, error) {
+	return b.fail()
+}
+func (b brokenLedger) Unlock(context.Context, string) (otp.Outcome, error)           { return b.fail() }
 func (b brokenLedger) Revoke(context.Context, otp.Verification) (otp.Outcome, error) { return b.fail() }
 func (b brokenLedger) State(context.Context, otp.Verification) (otp.Outcome, error)  { return b.fail() }
 func (b brokenLedger) Ping(context.Context) error                                    { _, err := b.fail(); return err }

@@ -19,7 +19,7 @@ func prepare(n int) []Verification {
 // BenchmarkMemoryAttempt has every processor count wrong codes, each of a verification of its own.
 func BenchmarkMemoryAttempt(b *testing.B) {
 	const verifications = 1 << 16
-	m := newMemory(b, verifications)
+	m := newMemory(b, verifications, Throttle{})
 	known := prepare(verifications)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -36,7 +36,7 @@ func BenchmarkMemoryAttempt(b *testing.B) {
 
 // BenchmarkMemoryAttemptAtOne has every processor attempt the same verification.
 func BenchmarkMemoryAttemptAtOne(b *testing.B) {
-	m := newMemory(b, 1)
+	m := newMemory(b, 1, Throttle{})
 	v := newVerification()
 	v.MaxAttempts = 1 << 30
 	b.ReportAllocs()
@@ -53,7 +53,7 @@ func BenchmarkMemoryAttemptAtOne(b *testing.B) {
 func BenchmarkMemoryEntry(b *testing.B) {
 	const entries, mostBytes = 1_000_000, 250
 	for b.Loop() {
-		m := NewMemory(entries, func() time.Time { return now })
+		m := NewMemory(entries, Throttle{}, func() time.Time { return now })
 		before := heapInUse()
 		for range entries {
 			if got, err := m.Attempt(context.Background(), newVerification(), false); err != nil || got.Verdict != Admitted {

@@ -19,125 +19,125 @@ func TestConformance(t *testing.T) {
 		steps []step
 	}{
 		{"a right code is right once", 3, []step{
-			{right, Outcome{Admitted, 0}},
-			{right, Outcome{Used, 0}},
-			{wrong, Outcome{Used, 0}},
-			{resend, Outcome{Used, 0}},
-			{state, Outcome{Used, 0}},
+			{right, Outcome{Admitted, 0, 0}},
+			{right, Outcome{Used, 0, 0}},
+			{wrong, Outcome{Used, 0, 0}},
+			{resend, Outcome{Used, 0, 0}},
+			{state, Outcome{Used, 0, 0}},
 		}},
 		{"a right code after wrong ones", 3, []step{
-			{wrong, Outcome{Admitted, 1}},
-			{wrong.after(1), Outcome{Admitted, 2}},
-			{right.after(2), Outcome{Admitted, 2}},
-			{right.after(2), Outcome{Used, 2}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{wrong.after(1), Outcome{Admitted, 2, 0}},
+			{right.after(2), Outcome{Admitted, 2, 0}},
+			{right.after(2), Outcome{Used, 2, 0}},
 		}},
 		{"as many wrong codes as are allowed", 3, []step{
-			{wrong, Outcome{Admitted, 1}},
-			{wrong.after(1), Outcome{Admitted, 2}},
-			{wrong.after(2), Outcome{Admitted, 3}},
-			{right.after(3), Outcome{Exhausted, 3}},
-			{wrong.after(3), Outcome{Exhausted, 3}},
-			{resend.after(3), Outcome{Exhausted, 3}},
-			{state, Outcome{Exhausted, 3}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{wrong.after(1), Outcome{Admitted, 2, 0}},
+			{wrong.after(2), Outcome{Admitted, 3, 0}},
+			{right.after(3), Outcome{Exhausted, 3, 0}},
+			{wrong.after(3), Outcome{Exhausted, 3, 0}},
+			{resend.after(3), Outcome{Exhausted, 3, 0}},
+			{state, Outcome{Exhausted, 3, 0}},
 		}},
 		{"an old context does not roll the count back", 3, []step{
-			{wrong, Outcome{Admitted, 1}},
-			{wrong, Outcome{Admitted, 2}},
-			{wrong, Outcome{Admitted, 3}},
-			{right, Outcome{Exhausted, 3}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{wrong, Outcome{Admitted, 2, 0}},
+			{wrong, Outcome{Admitted, 3, 0}},
+			{right, Outcome{Exhausted, 3, 0}},
 		}},
 		{"an old context is not punished for its age", 3, []step{
-			{wrong, Outcome{Admitted, 1}},
-			{wrong.after(1), Outcome{Admitted, 2}},
-			{right, Outcome{Admitted, 2}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{wrong.after(1), Outcome{Admitted, 2, 0}},
+			{right, Outcome{Admitted, 2, 0}},
 		}},
 		{"a context tells of attempts made elsewhere", 3, []step{
-			{wrong.after(2), Outcome{Admitted, 3}},
-			{right, Outcome{Exhausted, 3}},
+			{wrong.after(2), Outcome{Admitted, 3, 0}},
+			{right, Outcome{Exhausted, 3, 0}},
 		}},
 		{"a context that is spent by its own count", 3, []step{
-			{right.after(3), Outcome{Exhausted, 3}},
-			{right.after(7), Outcome{Exhausted, 7}},
-			{right, Outcome{Admitted, 0}},
+			{right.after(3), Outcome{Exhausted, 3, 0}},
+			{right.after(7), Outcome{Exhausted, 7, 0}},
+			{right, Outcome{Admitted, 0, 0}},
 		}},
 		{"no attempt allowed", 0, []step{
-			{right, Outcome{Exhausted, 0}},
-			{resend, Outcome{Exhausted, 0}},
-			{state, Outcome{Exhausted, 0}},
+			{right, Outcome{Exhausted, 0, 0}},
+			{resend, Outcome{Exhausted, 0, 0}},
+			{state, Outcome{Exhausted, 0, 0}},
 		}},
 		{"a revocation ends it", 3, []step{
-			{revoke, Outcome{Admitted, 0}},
-			{right, Outcome{Revoked, 0}},
-			{wrong, Outcome{Revoked, 0}},
-			{resend, Outcome{Revoked, 0}},
-			{right.of(1), Outcome{Revoked, 0}},
-			{state, Outcome{Revoked, 0}},
-			{revoke, Outcome{Admitted, 0}},
+			{revoke, Outcome{Admitted, 0, 0}},
+			{right, Outcome{Revoked, 0, 0}},
+			{wrong, Outcome{Revoked, 0, 0}},
+			{resend, Outcome{Revoked, 0, 0}},
+			{right.of(1), Outcome{Revoked, 0, 0}},
+			{state, Outcome{Revoked, 0, 0}},
+			{revoke, Outcome{Admitted, 0, 0}},
 		}},
 		{"a revocation by an old context ends the newer one", 3, []step{
-			{resend, Outcome{Admitted, 0}},
-			{revoke, Outcome{Admitted, 0}},
-			{right.of(1), Outcome{Revoked, 0}},
+			{resend, Outcome{Admitted, 0, 0}},
+			{revoke, Outcome{Admitted, 0, 0}},
+			{right.of(1), Outcome{Revoked, 0, 0}},
 		}},
 		{"a revocation counts before a lack of attempts", 1, []step{
-			{wrong, Outcome{Admitted, 1}},
-			{revoke, Outcome{Admitted, 1}},
-			{right, Outcome{Revoked, 1}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{revoke, Outcome{Admitted, 1, 0}},
+			{right, Outcome{Revoked, 1, 0}},
 		}},
 		{"a use counts before a revocation", 3, []step{
-			{right, Outcome{Admitted, 0}},
-			{revoke, Outcome{Admitted, 0}},
-			{right, Outcome{Used, 0}},
+			{right, Outcome{Admitted, 0, 0}},
+			{revoke, Outcome{Admitted, 0, 0}},
+			{right, Outcome{Used, 0, 0}},
 		}},
 		{"a use counts before a resend", 3, []step{
-			{resend, Outcome{Admitted, 0}},
-			{right.of(1), Outcome{Admitted, 0}},
-			{right, Outcome{Used, 0}},
+			{resend, Outcome{Admitted, 0, 0}},
+			{right.of(1), Outcome{Admitted, 0, 0}},
+			{right, Outcome{Used, 0, 0}},
 		}},
 		{"a resend supersedes", 3, []step{
-			{resend, Outcome{Admitted, 0}},
-			{right, Outcome{Superseded, 0}},
-			{wrong, Outcome{Superseded, 0}},
-			{resend, Outcome{Superseded, 0}},
-			{state, Outcome{Superseded, 0}},
-			{right.of(1), Outcome{Admitted, 0}},
+			{resend, Outcome{Admitted, 0, 0}},
+			{right, Outcome{Superseded, 0, 0}},
+			{wrong, Outcome{Superseded, 0, 0}},
+			{resend, Outcome{Superseded, 0, 0}},
+			{state, Outcome{Superseded, 0, 0}},
+			{right.of(1), Outcome{Admitted, 0, 0}},
 		}},
 		{"a resend of a resend supersedes both", 3, []step{
-			{resend, Outcome{Admitted, 0}},
-			{resend.of(1), Outcome{Admitted, 0}},
-			{right, Outcome{Superseded, 0}},
-			{right.of(1), Outcome{Superseded, 0}},
-			{right.of(2), Outcome{Admitted, 0}},
+			{resend, Outcome{Admitted, 0, 0}},
+			{resend.of(1), Outcome{Admitted, 0, 0}},
+			{right, Outcome{Superseded, 0, 0}},
+			{right.of(1), Outcome{Superseded, 0, 0}},
+			{right.of(2), Outcome{Admitted, 0, 0}},
 		}},
 		{"a resend keeps the count", 3, []step{
-			{wrong, Outcome{Admitted, 1}},
-			{wrong, Outcome{Admitted, 2}},
-			{resend, Outcome{Admitted, 2}},
-			{wrong.of(1), Outcome{Admitted, 3}},
-			{right.of(1), Outcome{Exhausted, 3}},
-			{right, Outcome{Superseded, 3}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{wrong, Outcome{Admitted, 2, 0}},
+			{resend, Outcome{Admitted, 2, 0}},
+			{wrong.of(1), Outcome{Admitted, 3, 0}},
+			{right.of(1), Outcome{Exhausted, 3, 0}},
+			{right, Outcome{Superseded, 3, 0}},
 		}},
 		{"a context tells of resends made elsewhere", 3, []step{
-			{wrong.of(2), Outcome{Admitted, 1}},
-			{right.of(1), Outcome{Superseded, 1}},
-			{resend.of(2), Outcome{Admitted, 1}},
-			{right.of(3), Outcome{Admitted, 1}},
+			{wrong.of(2), Outcome{Admitted, 1, 0}},
+			{right.of(1), Outcome{Superseded, 1, 0}},
+			{resend.of(2), Outcome{Admitted, 1, 0}},
+			{right.of(3), Outcome{Admitted, 1, 0}},
 		}},
 		{"a look changes nothing", 1, []step{
-			{state, Outcome{Admitted, 0}},
-			{state.after(1), Outcome{Exhausted, 1}},
-			{state.of(1), Outcome{Admitted, 0}},
-			{right, Outcome{Admitted, 0}},
+			{state, Outcome{Admitted, 0, 0}},
+			{state.after(1), Outcome{Exhausted, 1, 0}},
+			{state.of(1), Outcome{Admitted, 0, 0}},
+			{right, Outcome{Admitted, 0, 0}},
 		}},
 		{"counts beyond any that a context holds", 1000, []step{
-			{right.after(1 << 40), Outcome{Exhausted, 1 << 30}},
-			{resend.of(1 << 40), Outcome{Admitted, 0}},
-			{right, Outcome{Superseded, 0}},
+			{right.after(1 << 40), Outcome{Exhausted, 1 << 30, 0}},
+			{resend.of(1 << 40), Outcome{Admitted, 0, 0}},
+			{right, Outcome{Superseded, 0, 0}},
 		}},
 	}
 	for _, subject := range remembering {
 		t.Run(subject.name, func(t *testing.T) {
-			l := subject.open(t)
+			l := subject.open(t, Throttle{})
 			for _, test := range tests {
 				t.Run(test.name, func(t *testing.T) {
 					v, other := newVerification(), newVerification()
@@ -147,7 +147,7 @@ func TestConformance(t *testing.T) {
 							t.Fatalf("step %d, %+v = %v, %v; want %v", i+1, s.op, got, err, s.want)
 						}
 					}
-					if got, err := state.do(l, other); err != nil || got != (Outcome{Admitted, 0}) {
+					if got, err := state.do(l, other); err != nil || got != (Outcome{Admitted, 0, 0}) {
 						t.Errorf("another verification is %v, %v now", got, err)
 					}
 				})
@@ -220,7 +220,7 @@ func TestConcurrentAttempts(t *testing.T) {
 		}},
 	}
 	for _, subject := range remembering {
-		l := subject.open(t)
+		l := subject.open(t, Throttle{})
 		for _, test := range tests {
 			t.Run(subject.name+", "+test.name, func(t *testing.T) {
 				for range rounds {
@@ -252,34 +252,34 @@ func TestNone(t *testing.T) {
 		steps []step
 	}{
 		{"a right code is right as often as it is sent", 3, []step{
-			{right, Outcome{Admitted, 0}},
-			{right, Outcome{Admitted, 0}},
-			{right.after(2), Outcome{Admitted, 2}},
+			{right, Outcome{Admitted, 0, 0}},
+			{right, Outcome{Admitted, 0, 0}},
+			{right.after(2), Outcome{Admitted, 2, 0}},
 		}},
 		{"the count is the context's", 3, []step{
-			{wrong, Outcome{Admitted, 1}},
-			{wrong, Outcome{Admitted, 1}},
-			{wrong.after(2), Outcome{Admitted, 3}},
-			{wrong.after(3), Outcome{Exhausted, 3}},
-			{right.after(3), Outcome{Exhausted, 3}},
-			{right, Outcome{Admitted, 0}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{wrong.after(2), Outcome{Admitted, 3, 0}},
+			{wrong.after(3), Outcome{Exhausted, 3, 0}},
+			{right.after(3), Outcome{Exhausted, 3, 0}},
+			{right, Outcome{Admitted, 0, 0}},
 		}},
 		{"no attempt allowed", 0, []step{
-			{right, Outcome{Exhausted, 0}},
-			{resend, Outcome{Exhausted, 0}},
+			{right, Outcome{Exhausted, 0, 0}},
+			{resend, Outcome{Exhausted, 0, 0}},
 		}},
 		{"a resend leaves the older code good", 3, []step{
-			{resend.after(1), Outcome{Admitted, 1}},
-			{right, Outcome{Admitted, 0}},
-			{resend.after(3), Outcome{Exhausted, 3}},
+			{resend.after(1), Outcome{Admitted, 1, 0}},
+			{right, Outcome{Admitted, 0, 0}},
+			{resend.after(3), Outcome{Exhausted, 3, 0}},
 		}},
 		{"a revocation is not possible", 3, []step{
-			{revoke.after(1), Outcome{Disabled, 1}},
-			{right, Outcome{Admitted, 0}},
+			{revoke.after(1), Outcome{Disabled, 1, 0}},
+			{right, Outcome{Admitted, 0, 0}},
 		}},
 		{"a look tells what the context does", 3, []step{
-			{state.after(2), Outcome{Admitted, 2}},
-			{state.after(3), Outcome{Exhausted, 3}},
+			{state.after(2), Outcome{Admitted, 2, 0}},
+			{state.after(3), Outcome{Exhausted, 3, 0}},
 		}},
 	}
 	for _, test := range tests {

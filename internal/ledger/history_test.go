@@ -31,7 +31,7 @@ func (m model) next(op operation, maxAttempts int) (Outcome, model) {
 	after := m
 	after.attempts = max(m.attempts, op.attempts)
 	after.resends = max(m.resends, op.resends)
-	outcome := Outcome{Admitted, after.attempts}
+	outcome := Outcome{Admitted, after.attempts, 0}
 	if op.name == "revoke" {
 		after.revoked = true
 		return outcome, after
@@ -141,7 +141,7 @@ func TestHistories(t *testing.T) {
 	const histories, seed = 400, 1
 	for _, subject := range remembering {
 		t.Run(subject.name, func(t *testing.T) {
-			l := subject.open(t)
+			l := subject.open(t, Throttle{})
 			random := rand.New(rand.NewPCG(seed, seed))
 			for range histories {
 				v := newVerification()
@@ -156,7 +156,7 @@ func TestHistories(t *testing.T) {
 
 func TestHistoryCheckerFindsFaults(t *testing.T) {
 	admitted := func(op operation, attempts int, begin, end int64) event {
-		return event{op, Outcome{Admitted, attempts}, begin, end}
+		return event{op, Outcome{Admitted, attempts, 0}, begin, end}
 	}
 	tests := []struct {
 		name  string
@@ -169,7 +169,7 @@ func TestHistoryCheckerFindsFaults(t *testing.T) {
 		{"two guesses in turn, the later counted first", history{admitted(wrong, 2, 1, 2), admitted(wrong, 1, 3, 4)}, false},
 		{"two guesses with one count", history{admitted(wrong, 1, 1, 4), admitted(wrong, 1, 2, 3)}, false},
 		{"a third guess of two", history{admitted(wrong, 1, 1, 2), admitted(wrong, 2, 3, 4), admitted(wrong, 3, 5, 6)}, false},
-		{"a use nobody made", history{{right, Outcome{Used, 0}, 1, 2}}, false},
+		{"a use nobody made", history{{right, Outcome{Used, 0, 0}, 1, 2}}, false},
 		{"an old code after a resend", history{admitted(resend, 0, 1, 2), admitted(right, 0, 3, 4)}, false},
 		{"an old code during a resend", history{admitted(resend, 0, 1, 4), admitted(wrong, 1, 2, 3)}, false},
 		{"a code after a revocation", history{admitted(revoke, 0, 1, 2), admitted(right, 0, 3, 4)}, false},

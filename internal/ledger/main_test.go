@@ -17,9 +17,10 @@ var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // ledger is what a service asks of each.
 type ledger interface {
 	Attempt(ctx context.Context, v Verification, right bool) (Outcome, error)
-	Resend(ctx context.Context, v Verification) (Outcome, error)
+	Resend(ctx context.Context, v Verification, cooldown time.Duration) (Outcome, error)
 	Revoke(ctx context.Context, v Verification) (Outcome, error)
 	State(ctx context.Context, v Verification) (Outcome, error)
+	Unlock(ctx context.Context, subject string) (Outcome, error)
 	Ping(ctx context.Context) error
 }
 
@@ -27,34 +28,38 @@ type ledger interface {
 // of other tests in the one it gets.
 var remembering = []struct {
 	name string
-	open func(t testing.TB) ledger
+	open func(t testing.TB, throttle Throttle) ledger
 }{
-	{"memory", func(t testing.TB) ledger { return newMemory(t, 1_000_000) }},
+	{"memory", func(t testing.TB, throttle Throttle) ledger { return newMemory(t, 1_000_000, throttle) }},
 }
 
-func newMemory(t testing.TB, maxEntries int) *Memory {
+func newMemory(t testing.TB, maxEntries int, throttle Throttle) *Memory {
 	t.Helper()
-	m := NewMemory(maxEntries, func() time.Time { return now })
+	m := NewMemory(maxEntries, throttle, func() time.Time { return now })
 	t.Cleanup(m.Close)
 	return m
 }
 
-// newVerification returns one that no test had before, of three attempts.
+// newVerification returns one that no test had before, of three attempts, for somebody new.
 func newVerification() Verification {
+	return Verification{
+		ID: newID(), Subject: newID(), MaxAttempts: 3, IssuedAt: now, Until: now.Add(15 * time.Minute), Now: now,
+	}
+}
+
+func newID() string {
 	var id [16]byte
 	rand.Read(id[:])
-	return Verification{
-		ID:          base64.RawURLEncoding.EncodeToString(id[:]),
-		MaxAttempts: 3, Until: now.Add(15 * time.Minute), Now: now,
-	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
 // operation is a call of one method.
 type operation struct {
-	name     string // attempt, resend, revoke or state
+	name     string // attempt, resend, revoke, state or unlock
 	right    bool
 	attempts int // that the context tells of
 	resends  int
+	cooldown time.Duration
 }
 
 func (op operation) do(l ledger, v Verification) (Outcome, error) {
@@ -64,11 +69,13 @@ func (op operation) do(l ledger, v Verification) (Outcome, error) {
 	case "attempt":
 		return l.Attempt(ctx, v, op.right)
 	case "resend":
-		return l.Resend(ctx, v)
+		return l.Resend(ctx, v, op.cooldown)
 	case "revoke":
 		return l.Revoke(ctx, v)
 	case "state":
 		return l.State(ctx, v)
+	case "unlock":
+		return l.Unlock(ctx, v.Subject)
 	}
 	panic(op.name)
 }
@@ -80,6 +87,7 @@ var (
 	resend = operation{name: "resend"}
 	revoke = operation{name: "revoke"}
 	state  = operation{name: "state"}
+	unlock = operation{name: "unlock"}
 )
 
 func (op operation) after(attempts int) operation { op.attempts = attempts; return op }

@@ -1,10 +1,10 @@
 package ledger
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"hash/maphash"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,15 +15,14 @@ import (
 var ErrFull = errors.New("ledger: full")
 
 const (
-	shardCount = 256
-	sweepEvery = time.Second
-	grace      = time.Minute // that an ended entry stays, lest a clock that is set back revive a used code
-	sweepBatch = 32          // entries dropped under one hold of a shard's lock
+	shardCount = 1024 // so that a sweep, which holds one lock at a time, holds it for some 20 µs
+	sweepEvery = 10 * time.Second
 )
 
 // Memory is a ledger for one process, lost with it. It is safe for concurrent use; each operation is
 // atomic.
 type Memory struct {
+	throttle   Throttle
 	maxEntries int64
 	entries    atomic.Int64
 	seed       maphash.Seed
@@ -32,33 +31,46 @@ type Memory struct {
 	stopped    sync.WaitGroup
 }
 
+// shard holds the entries of some subjects and of all their verifications, so that an operation needs
+// one lock.
 type shard struct {
-	mu      sync.Mutex
-	entries map[key]entry
-	due     dueHeap // every entry of the map, the next to end first
+	mu            sync.Mutex
+	verifications map[key]verification
+	failures      map[key]failures
 }
 
-// key is a verification id. It is held by value, as all of an entry is, so that the garbage collector
-// has nothing to follow through a million of them.
+// key is a verification's id or a subject. It is held by value, as all of an entry is, so that the
+// garbage collector has nothing to follow through a million of them.
 type key [22]byte
 
-type entry struct {
-	attempts int32
-	resends  int32
-	used     bool
-	revoked  bool
+type verification struct {
+	attempts, resends int32
+	used, revoked     bool
+	issuedAt          int64 // of the newest code, Unix ms; 0 if only its context tells
+	forgetAt          int64 // Unix seconds
 }
 
-// NewMemory returns an empty ledger for at most maxEntries verifications at a time, of which each has
-// an entry from its first attempt, resend or revocation to its end. [Memory.Close] ends its sweeper.
-// A nil now means [time.Now].
-func NewMemory(maxEntries int, now func() time.Time) *Memory {
+// failures are those of a subject since its last success.
+type failures struct {
+	count       int32
+	lockedUntil int64 // Unix ms
+	forgetAt    int64 // Unix seconds
+}
+
+// NewMemory returns an empty ledger for at most maxEntries: a verification has one from its first
+// attempt, resend or revocation to its end, and a subject from its first failure to a success, an
+// unlock, or the end of the 7th day after the last. [Memory.Close] ends its sweeper. A nil now means
+// [time.Now].
+func NewMemory(maxEntries int, throttle Throttle, now func() time.Time) *Memory {
 	if now == nil {
 		now = time.Now
 	}
-	m := &Memory{maxEntries: int64(maxEntries), seed: maphash.MakeSeed(), stop: make(chan struct{})}
+	m := &Memory{
+		throttle: throttle, maxEntries: int64(maxEntries), seed: maphash.MakeSeed(), stop: make(chan struct{}),
+	}
 	for i := range m.shards {
-		m.shards[i].entries = make(map[key]entry)
+		m.shards[i].verifications = make(map[key]verification)
+		m.shards[i].failures = make(map[key]failures)
 	}
 	m.stopped.Go(func() { m.sweepUntilStopped(now) })
 	return m
@@ -76,65 +88,78 @@ func (m *Memory) Len() int { return int(m.entries.Load()) }
 // Attempt judges one code. [Admitted] means that the verdict on the code, right or not, may be given,
 // and that it has been counted. The error is [ErrFull].
 func (m *Memory) Attempt(_ context.Context, v Verification, right bool) (Outcome, error) {
-	return m.change(v, func(e entry) entry {
-		if right {
-			e.used = true
-		} else {
-			e.attempts++
-		}
-		return e
-	})
+	s := m.lock(tag(v))
+	defer s.mu.Unlock()
+	e := s.recall(v)
+	verdict := e.verdict(v)
+	if wait := s.failures[keyOf(v.Subject)].wait(v.Now); wait > 0 && (verdict == Admitted || verdict == Exhausted) {
+		return Outcome{Throttled, int(e.attempts), wait}, nil
+	}
+	if verdict != Admitted {
+		return Outcome{verdict, int(e.attempts), 0}, nil
+	}
+	if !m.reserve(s, v, !right && m.throttle.counts(v)) {
+		return Outcome{}, ErrFull
+	}
+	if right {
+		e.used = true
+		m.forgive(s, v.Subject)
+	} else {
+		e.attempts++
+		m.fail(s, v)
+	}
+	s.verifications[keyOf(v.ID)] = e
+	return Outcome{Admitted, int(e.attempts), 0}, nil
 }
 
-// Resend supersedes the code in the context, if it is the newest, by one that has been sent once more.
-// The error is [ErrFull].
-func (m *Memory) Resend(_ context.Context, v Verification) (Outcome, error) {
-	return m.change(v, func(e entry) entry {
-		e.resends++
-		return e
-	})
+// Resend supersedes the code in the context, if it is the newest and older than cooldown, by one that
+// has been sent once more. The error is [ErrFull].
+func (m *Memory) Resend(_ context.Context, v Verification, cooldown time.Duration) (Outcome, error) {
+	s := m.lock(tag(v))
+	defer s.mu.Unlock()
+	e := s.recall(v)
+	if verdict := e.verdict(v); verdict != Admitted {
+		return Outcome{verdict, int(e.attempts), 0}, nil
+	}
+	issuedAt := time.UnixMilli(max(e.issuedAt, v.IssuedAt.UnixMilli()))
+	if wait := issuedAt.Add(cooldown).Sub(v.Now); wait > 0 {
+		return Outcome{Cooling, int(e.attempts), wait}, nil
+	}
+	e.resends++
+	e.issuedAt = v.Now.UnixMilli()
+	return m.put(s, v, e)
 }
 
 // Revoke ends the verification, whatever its state. The error is [ErrFull].
 func (m *Memory) Revoke(_ context.Context, v Verification) (Outcome, error) {
-	s, k := m.lock(v.ID)
+	s := m.lock(tag(v))
 	defer s.mu.Unlock()
-	e := s.recall(k, v)
+	e := s.recall(v)
 	e.revoked = true
-	if err := m.put(s, k, v, e); err != nil {
-		return Outcome{}, err
-	}
-	return Outcome{Admitted, int(e.attempts)}, nil
+	return m.put(s, v, e)
 }
 
-// State says what [Memory.Attempt] would, and changes nothing.
+// State says how the verification itself stands, and changes nothing.
 func (m *Memory) State(_ context.Context, v Verification) (Outcome, error) {
-	s, k := m.lock(v.ID)
+	s := m.lock(tag(v))
 	defer s.mu.Unlock()
-	e := s.recall(k, v)
-	return Outcome{e.verdict(v), int(e.attempts)}, nil
+	e := s.recall(v)
+	return Outcome{e.verdict(v), int(e.attempts), 0}, nil
+}
+
+// Unlock forgets the failures of a subject.
+func (m *Memory) Unlock(_ context.Context, subject string) (Outcome, error) {
+	s := m.lock(subject)
+	defer s.mu.Unlock()
+	m.forgive(s, subject)
+	return Outcome{Verdict: Admitted}, nil
 }
 
 // Ping succeeds.
 func (*Memory) Ping(context.Context) error { return nil }
 
-// change applies edit to the entry of a verification that is still open.
-func (m *Memory) change(v Verification, edit func(entry) entry) (Outcome, error) {
-	s, k := m.lock(v.ID)
-	defer s.mu.Unlock()
-	e := s.recall(k, v)
-	if verdict := e.verdict(v); verdict != Admitted {
-		return Outcome{verdict, int(e.attempts)}, nil
-	}
-	e = edit(e)
-	if err := m.put(s, k, v, e); err != nil {
-		return Outcome{}, err
-	}
-	return Outcome{Admitted, int(e.attempts)}, nil
-}
-
 // verdict is the order in which the reasons to refuse count.
-func (e entry) verdict(v Verification) string {
+func (e verification) verdict(v Verification) string {
 	switch {
 	case e.used:
 		return Used
@@ -148,37 +173,79 @@ func (e entry) verdict(v Verification) string {
 	return Admitted
 }
 
-// lock returns the shard of an id, locked, and the id as its key.
-func (m *Memory) lock(id string) (*shard, key) {
-	if len(id) > len(key{}) {
+// wait returns how long the subject is still locked.
+func (f failures) wait(now time.Time) time.Duration {
+	return time.UnixMilli(f.lockedUntil).Sub(now)
+}
+
+// lock returns the shard of a tag, locked.
+func (m *Memory) lock(tag string) *shard {
+	s := &m.shards[maphash.String(m.seed, tag)%shardCount]
+	s.mu.Lock()
+	return s
+}
+
+func keyOf(text string) (k key) {
+	if len(text) > len(k) {
 		panic("ledger: id too long") // cut short, it could be another's
 	}
-	var k key
-	copy(k[:], id)
-	s := &m.shards[maphash.Bytes(m.seed, k[:])%shardCount]
-	s.mu.Lock()
-	return s, k
+	copy(k[:], text)
+	return k
 }
 
 // recall returns what is remembered of v, or what its context tells of where that is more: of wrong codes
 // and of newer ones that came before the ledger did.
-func (s *shard) recall(k key, v Verification) entry {
-	e := s.entries[k]
-	e.attempts = max(e.attempts, int32(min(v.Attempts, 1<<30)))
-	e.resends = max(e.resends, int32(min(v.Resends, 1<<30)))
+func (s *shard) recall(v Verification) verification {
+	e := s.verifications[keyOf(v.ID)]
+	e.attempts = max(e.attempts, int32(min(v.Attempts, most)))
+	e.resends = max(e.resends, int32(min(v.Resends, most)))
+	e.forgetAt = max(e.forgetAt, v.Until.Add(grace).Unix()+1)
 	return e
 }
 
-func (m *Memory) put(s *shard, k key, v Verification, e entry) error {
-	if _, known := s.entries[k]; !known {
-		if m.entries.Add(1) > m.maxEntries {
-			m.entries.Add(-1)
-			return ErrFull
-		}
-		heap.Push(&s.due, due{v.Until.Unix() + 1, k})
+func (m *Memory) put(s *shard, v Verification, e verification) (Outcome, error) {
+	if !m.reserve(s, v, false) {
+		return Outcome{}, ErrFull
 	}
-	s.entries[k] = e
-	return nil
+	s.verifications[keyOf(v.ID)] = e
+	return Outcome{Admitted, int(e.attempts), 0}, nil
+}
+
+// reserve makes room for the entries that v needs, and its subject if it fails.
+func (m *Memory) reserve(s *shard, v Verification, fails bool) bool {
+	var needed int64
+	if _, known := s.verifications[keyOf(v.ID)]; !known {
+		needed++
+	}
+	if fails {
+		if _, known := s.failures[keyOf(v.Subject)]; !known {
+			needed++
+		}
+	}
+	if needed > 0 && m.entries.Add(needed) > m.maxEntries {
+		m.entries.Add(-needed)
+		return false
+	}
+	return true
+}
+
+// fail counts a wrong code against its subject, for which there is room.
+func (m *Memory) fail(s *shard, v Verification) {
+	if !m.throttle.counts(v) {
+		return
+	}
+	f := s.failures[keyOf(v.Subject)]
+	f.count++
+	f.lockedUntil = v.Now.Add(m.throttle.lock(int(f.count))).UnixMilli()
+	f.forgetAt = v.Now.Add(forgetAfter).Unix()
+	s.failures[keyOf(v.Subject)] = f
+}
+
+func (m *Memory) forgive(s *shard, subject string) {
+	if _, known := s.failures[keyOf(subject)]; known {
+		delete(s.failures, keyOf(subject))
+		m.entries.Add(-1)
+	}
 }
 
 func (m *Memory) sweepUntilStopped(now func() time.Time) {
@@ -189,51 +256,36 @@ func (m *Memory) sweepUntilStopped(now func() time.Time) {
 		case <-m.stop:
 			return
 		case <-tick.C:
-			m.sweep(now().Add(-grace))
+			m.sweep(now())
 		}
 	}
 }
 
-// sweep drops what has ended by now, a few entries of one shard at a time, so that no operation waits
-// for long.
+// sweep drops what is to be forgotten by now, a shard at a time, so that no operation waits for long.
 func (m *Memory) sweep(now time.Time) {
 	for i := range m.shards {
-		for m.shards[i].drop(now.Unix(), sweepBatch, &m.entries) == sweepBatch {
-		}
+		m.entries.Add(int64(-m.shards[i].sweep(now.Unix())))
+		runtime.Gosched() // on a single processor, nobody else would get to run before the end
 	}
 }
 
-func (s *shard) drop(now int64, most int, entries *atomic.Int64) (dropped int) {
+func (s *shard) sweep(now int64) (dropped int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for dropped < most && len(s.due) > 0 && s.due[0].at <= now {
-		delete(s.entries, heap.Pop(&s.due).(due).key)
-		dropped++
+	before := len(s.verifications) + len(s.failures)
+	for k, e := range s.verifications {
+		if e.forgetAt <= now {
+			delete(s.verifications, k)
+		}
 	}
-	if len(s.entries) == 0 {
-		s.entries, s.due = make(map[key]entry), nil // neither shrinks by itself
+	for k, f := range s.failures {
+		if f.forgetAt <= now {
+			delete(s.failures, k)
+		}
 	}
-	entries.Add(int64(-dropped))
-	return dropped
-}
-
-type due struct {
-	at  int64 // Unix seconds
-	key key
-}
-
-// dueHeap is a [heap.Interface], the earliest first.
-type dueHeap []due
-
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)        { *h = append(*h, x.(due)) }
-
-func (h *dueHeap) Pop() any {
-	last := len(*h) - 1
-	x := (*h)[last]
-	(*h)[last] = due{}
-	*h = (*h)[:last]
-	return x
+	left := len(s.verifications) + len(s.failures)
+	if left == 0 && before > 0 { // neither shrinks by itself
+		s.verifications, s.failures = make(map[key]verification), make(map[key]failures)
+	}
+	return before - left
 }

@@ -23,7 +23,7 @@ func fill(t testing.TB, m *Memory, verifications ...Verification) {
 }
 
 func TestMemoryRefusesWhenFull(t *testing.T) {
-	m := newMemory(t, 2)
+	m := newMemory(t, 2, Throttle{})
 	known := []Verification{newVerification(), newVerification()}
 	fill(t, m, known...)
 	stranger := newVerification()
@@ -33,13 +33,13 @@ func TestMemoryRefusesWhenFull(t *testing.T) {
 		}
 	}
 	for _, v := range known {
-		if got, err := wrong.do(m, v); err != nil || got != (Outcome{Admitted, 2}) {
+		if got, err := wrong.do(m, v); err != nil || got != (Outcome{Admitted, 2, 0}) {
 			t.Errorf("an attempt at a known verification = %v, %v", got, err)
 		}
 	}
 	for op, want := range map[operation]Outcome{
-		state:          {Admitted, 0},
-		right.after(3): {Exhausted, 3},
+		state:          {Admitted, 0, 0},
+		right.after(3): {Exhausted, 3, 0},
 	} { // neither needs an entry
 		if got, err := op.do(m, stranger); err != nil || got != want {
 			t.Errorf("%+v of a new verification = %v, %v; want %v", op, got, err, want)
@@ -48,13 +48,13 @@ func TestMemoryRefusesWhenFull(t *testing.T) {
 	if m.Len() != 2 {
 		t.Errorf("Len = %d, want 2", m.Len())
 	}
-	m.sweep(known[0].Until.Add(time.Second))
+	m.sweep(known[0].Until.Add(grace + time.Second))
 	fill(t, m, stranger)
 }
 
 func TestMemoryIsNeverMoreThanFull(t *testing.T) {
 	const room = 100
-	m := newMemory(t, room)
+	m := newMemory(t, room, Throttle{})
 	var admitted atomic.Int64
 	var clients sync.WaitGroup
 	for range crowd {
@@ -95,13 +95,13 @@ func TestMemoryKeepsAnEntryUntilItsEnd(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			m := newMemory(t, 10)
+			m := newMemory(t, 10, Throttle{})
 			v := newVerification()
 			v.Until = now.Add(test.until)
 			if got, err := right.do(m, v); err != nil || got.Verdict != Admitted {
 				t.Fatal(got, err)
 			}
-			m.sweep(now.Add(test.sweep))
+			m.sweep(now.Add(test.sweep + grace))
 			got, err := state.do(m, v)
 			if err != nil || (got.Verdict == Used) != test.kept || (m.Len() == 1) != test.kept {
 				t.Errorf("after the sweep it is %v, %v, and Len is %d", got, err, m.Len())
@@ -110,10 +110,10 @@ func TestMemoryKeepsAnEntryUntilItsEnd(t *testing.T) {
 	}
 }
 
-// Entries come in any order of their ends, and more of them end at once than one hold of a lock drops.
+// Entries come in any order of their ends.
 func TestMemorySweepsAllThatHasEnded(t *testing.T) {
-	const n = 3 * shardCount * sweepBatch
-	m := newMemory(t, n)
+	const n = 10 * shardCount
+	m := newMemory(t, n, Throttle{})
 	ends := make([]Verification, n)
 	for i := range ends {
 		ends[i] = newVerification()
@@ -121,7 +121,7 @@ func TestMemorySweepsAllThatHasEnded(t *testing.T) {
 	}
 	fill(t, m, ends...)
 	for _, ended := range []int{0, 1, n / 2, n} {
-		m.sweep(now.Add(time.Duration(ended) * time.Second))
+		m.sweep(now.Add(time.Duration(ended)*time.Second + grace))
 		if m.Len() != n-ended {
 			t.Errorf("%d s on, Len = %d, want %d", ended, m.Len(), n-ended)
 		}
@@ -131,7 +131,7 @@ func TestMemorySweepsAllThatHasEnded(t *testing.T) {
 
 func TestMemorySweepsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // within, time is made up and passes at once
-		m := NewMemory(10, nil)
+		m := NewMemory(10, Throttle{}, nil)
 		defer m.Close()
 		v := newVerification()
 		v.Until = time.Now().Add(time.Minute)
@@ -155,7 +155,7 @@ func TestMemorySweepsByItself(t *testing.T) {
 }
 
 func TestMemorySweepsWhileInUse(t *testing.T) {
-	m := newMemory(t, 1_000_000)
+	m := newMemory(t, 1_000_000, Throttle{})
 	var clients sync.WaitGroup
 	for range 4 {
 		clients.Go(func() {
@@ -163,7 +163,7 @@ func TestMemorySweepsWhileInUse(t *testing.T) {
 				short, long := newVerification(), newVerification()
 				short.Until = now
 				fill(t, m, short, long)
-				if got, err := wrong.do(m, long); err != nil || got != (Outcome{Admitted, 2}) {
+				if got, err := wrong.do(m, long); err != nil || got != (Outcome{Admitted, 2, 0}) {
 					t.Errorf("a live entry was lost: %v, %v", got, err)
 				}
 			}
@@ -177,7 +177,7 @@ func TestMemorySweepsWhileInUse(t *testing.T) {
 			swept = true
 		default:
 		}
-		m.sweep(now.Add(time.Minute))
+		m.sweep(now.Add(time.Second + grace))
 	}
 	if m.Len() != 4*500 {
 		t.Errorf("Len = %d, want %d", m.Len(), 4*500)
@@ -186,7 +186,7 @@ func TestMemorySweepsWhileInUse(t *testing.T) {
 
 func TestMemoryCloseEndsTheSweeper(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	m := NewMemory(1, nil)
+	m := NewMemory(1, Throttle{}, nil)
 	if goleak.Find(before, goleak.Cleanup(func(int) {})) == nil {
 		t.Error("there is no sweeper: the test is wrong")
 	}
@@ -198,7 +198,7 @@ func TestMemoryCloseEndsTheSweeper(t *testing.T) {
 }
 
 func TestMemoryTakesNoIDForAnother(t *testing.T) {
-	m := newMemory(t, 10)
+	m := newMemory(t, 10, Throttle{})
 	v := newVerification()
 	fill(t, m, v)
 	defer func() {

@@ -34,6 +34,11 @@ type CooldownError struct{ RetryAfter time.Duration }
 
 func (*CooldownError) Error() string { return "otp: cooldown pending" }
 
+// ThrottledError is the error for an attempt while its identifier is locked, after too many wrong codes.
+type ThrottledError struct{ RetryAfter time.Duration }
+
+func (*ThrottledError) Error() string { return "otp: identifier locked" }
+
 // FieldError is the error for a request with a value out of its bounds.
 type FieldError struct {
 	Field  string // as in the JSON request

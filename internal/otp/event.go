@@ -16,13 +16,14 @@ const (
 	EventExhausted = "otp.exhausted"
 	EventResent    = "otp.resent"
 	EventRevoked   = "otp.revoked"
-	EventReplayed  = "otp.replayed" // a context that is used, superseded or revoked was sent to verify
+	EventReplayed  = "otp.replayed"  // a context that is used, superseded or revoked was sent to verify
+	EventThrottled = "otp.throttled" // an attempt came while its identifier was locked
 )
 
 // EventNames are all of them.
 var EventNames = []string{
 	EventGenerated, EventVerified, EventFailed, EventExpired, EventExhausted, EventResent,
-	EventRevoked, EventReplayed,
+	EventRevoked, EventReplayed, EventThrottled,
 }
 
 // Event is one thing that happened to a verification, for the audit log. It holds no secret and no
@@ -32,25 +33,25 @@ type Event struct {
 	At             time.Time
 	ID             string // of the verification
 	Purpose        string
-	IdentifierHash string // keyed, 22 characters; empty without an identifier
+	IdentifierHash string // the context's Subject, 22 characters; empty without an identifier
 	RetryCount     int    // wrong codes so far
 	Caller         Caller
 }
 
 // record reports an event.
 func (s *Service) record(name string, at time.Time, c *otpcontext.Claims, caller Caller) {
-	event := Event{
-		Name: name, At: at, ID: c.ID, Purpose: c.Purpose, RetryCount: c.RetryCount, Caller: caller,
-	}
-	if c.Identifier != nil {
-		event.IdentifierHash = s.cfg.Sealer.HashIdentifier(*c.Identifier)
-	}
-	s.cfg.Audit(event)
+	s.cfg.Audit(Event{
+		Name: name, At: at, ID: c.ID, Purpose: c.Purpose, IdentifierHash: c.Subject, RetryCount: c.RetryCount,
+		Caller: caller,
+	})
 }
 
 // recordRefusal reports the event that the refusal of an attempt is, if it is one.
 func (s *Service) recordRefusal(refusal error, at time.Time, c *otpcontext.Claims, caller Caller) {
+	_, throttled := errors.AsType[*ThrottledError](refusal)
 	switch {
+	case throttled:
+		s.record(EventThrottled, at, c, caller)
 	case errors.Is(refusal, ErrOTPExpired), errors.Is(refusal, ErrSessionExpired):
 		s.record(EventExpired, at, c, caller)
 	case errors.Is(refusal, ErrMaxRetriesExceeded):

@@ -135,11 +135,14 @@ var ledgers = []struct {
 	{"none", func(testing.TB) Ledger { return ledger.None{} }},
 }
 
+// throttle is the default one.
+var throttle = ledger.Throttle{After: 20, Factor: time.Second, Max: time.Hour}
+
 func newMemory(t testing.TB) Ledger { return newMemoryOf(t, 1_000_000) }
 
 func newMemoryOf(t testing.TB, maxEntries int) Ledger {
 	t.Helper()
-	m := ledger.NewMemory(maxEntries, func() time.Time { return start })
+	m := ledger.NewMemory(maxEntries, throttle, func() time.Time { return start })
 	t.Cleanup(m.Close)
 	return m
 }
@@ -157,9 +160,12 @@ func (s *stubLedger) answer() (Outcome, error) {
 }
 
 func (s *stubLedger) Attempt(context.Context, Verification, bool) (Outcome, error) { return s.answer() }
-func (s *stubLedger) Resend(context.Context, Verification) (Outcome, error)        { return s.answer() }
+func (s *stubLedger) Resend(context.Context, Verification, time.Duration) (Outcome, error) {
+	return s.answer()
+}
 func (s *stubLedger) Revoke(context.Context, Verification) (Outcome, error)        { return s.answer() }
 func (s *stubLedger) State(context.Context, Verification) (Outcome, error)         { return s.answer() }
+func (s *stubLedger) Unlock(context.Context, string) (Outcome, error)              { return s.answer() }
 func (s *stubLedger) Ping(context.Context) error                                   { return s.err }
 
 func pointer[T any](v T) *T { return &v }

@@ -13,12 +13,14 @@ import (
 type Ledger interface {
 	// Attempt counts a code, right or wrong, before anyone learns which it was.
 	Attempt(ctx context.Context, v Verification, right bool) (Outcome, error)
-	// Resend makes the context's code, if it is the newest, give way to the next.
-	Resend(ctx context.Context, v Verification) (Outcome, error)
+	// Resend makes the context's code, if it is the newest and older than cooldown, give way to the next.
+	Resend(ctx context.Context, v Verification, cooldown time.Duration) (Outcome, error)
 	// Revoke ends the verification.
 	Revoke(ctx context.Context, v Verification) (Outcome, error)
-	// State says what Attempt would, and counts nothing.
+	// State says how the verification itself stands, and counts nothing.
 	State(ctx context.Context, v Verification) (Outcome, error)
+	// Unlock forgets the wrong codes for a subject.
+	Unlock(ctx context.Context, subject string) (Outcome, error)
 	// Ping reports whether the ledger answers.
 	Ping(ctx context.Context) error
 }
@@ -27,21 +29,23 @@ type Ledger interface {
 // that a ledger can name the same type without importing this package.
 type Verification = struct {
 	ID          string
-	Resends     int // how many codes came before the one in the context
-	Attempts    int // wrong codes the context tells of
+	Subject     string // whom it is for, empty for nobody
+	Resends     int    // how many codes came before the one in the context
+	Attempts    int    // wrong codes the context tells of
 	MaxAttempts int
+	IssuedAt    time.Time // when the code in the context was issued
 	Until       time.Time // when the verification ends and may be forgotten
 	Now         time.Time
 }
 
-// Outcome is a ledger's answer: its verdict, one of those that [refusals] names or "admitted", and the
-// wrong codes so far, this one included.
+// Outcome is a ledger's answer.
 type Outcome = struct {
-	Verdict  string
-	Attempts int
+	Verdict    string        // "admitted", or another that [ask] knows
+	Attempts   int           // wrong codes so far, this one included
+	RetryAfter time.Duration // if it is throttled or cooling
 }
 
-// refusals maps every verdict but "admitted" to the error it means.
+// refusals maps the verdicts that say all to the error they mean.
 var refusals = map[string]error{
 	"used":       ErrAlreadyUsed,
 	"revoked":    ErrContextRevoked,
@@ -55,8 +59,13 @@ func ask(outcome Outcome, err error) (Outcome, error) {
 	if err != nil {
 		return outcome, fmt.Errorf("%w: %w", ErrLedgerUnavailable, err)
 	}
-	if outcome.Verdict == "admitted" {
+	switch outcome.Verdict {
+	case "admitted":
 		return outcome, nil
+	case "throttled":
+		return outcome, &ThrottledError{outcome.RetryAfter}
+	case "cooling":
+		return outcome, &CooldownError{outcome.RetryAfter}
 	}
 	if refusal, ok := refusals[outcome.Verdict]; ok {
 		return outcome, refusal
@@ -66,7 +75,7 @@ func ask(outcome Outcome, err error) (Outcome, error) {
 
 func verification(c *otpcontext.Claims, now time.Time) Verification {
 	return Verification{
-		ID: c.ID, Resends: c.Resends, Attempts: c.RetryCount, MaxAttempts: c.MaxRetries,
-		Until: timeOf(c.SessionExpiry), Now: now,
+		ID: c.ID, Subject: c.Subject, Resends: c.Resends, Attempts: c.RetryCount, MaxAttempts: c.MaxRetries,
+		IssuedAt: timeOf(c.Timestamp), Until: timeOf(c.SessionExpiry), Now: now,
 	}
 }

@@ -172,7 +172,7 @@ func TestEvents(t *testing.T) {
 	f := newFixture(t, newMemory(t))
 	f.caller = Caller{Namespace: "shop", RequestID: "r1", IP: "192.0.2.1", UserAgent: "curl"}
 	issued := f.mustGenerate(t, GenerateRequest{Identifier: pointer("Ann"), MaxRetries: pointer(1)})
-	hash := f.sealer.HashIdentifier("Ann")
+	hash := f.sealer.Subjects("shop", "Ann")[0]
 	spent := f.mustBeWrong(t, issued.Context).Context
 	_, _ = f.try(spent, issued.OTP)
 	_, _ = f.try(issued.Context, issued.OTP) // the ledger's refusal
@@ -196,7 +196,7 @@ func TestEvents(t *testing.T) {
 	_, _ = f.Revoke(context.Background(), f.caller, renewed.Context)
 	third := f.mustGenerate(t, GenerateRequest{}) // for nobody
 
-	noHash := f.sealer.HashIdentifier("")
+	noHash := f.sealer.Subjects("shop", "")[0]
 	later := start.Add(time.Minute)
 	want := []Event{
 		{Name: EventGenerated, At: start, ID: issued.ID, IdentifierHash: hash},

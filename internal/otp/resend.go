@@ -28,7 +28,7 @@ func (s *Service) Resend(ctx context.Context, caller Caller, r ResendRequest) (I
 	if err := s.mayResend(claims, now); err != nil {
 		return Issued{}, err
 	}
-	outcome, err := ask(s.cfg.Ledger.Resend(ctx, verification(claims, now)))
+	outcome, err := ask(s.cfg.Ledger.Resend(ctx, verification(claims, now), s.cfg.ResendCooldown))
 	if err != nil {
 		return Issued{}, err
 	}
@@ -45,7 +45,6 @@ func (s *Service) Resend(ctx context.Context, caller Caller, r ResendRequest) (I
 }
 
 func (s *Service) mayResend(claims *otpcontext.Claims, now time.Time) error {
-	ready := timeOf(claims.Timestamp).Add(s.cfg.ResendCooldown)
 	switch {
 	case now.After(timeOf(claims.SessionExpiry)):
 		return ErrSessionExpired
@@ -53,8 +52,6 @@ func (s *Service) mayResend(claims *otpcontext.Claims, now time.Time) error {
 		return ErrMaxRetriesExceeded
 	case claims.Resends >= s.cfg.MaxResends:
 		return ErrMaxResendsExceeded
-	case now.Before(ready):
-		return &CooldownError{RetryAfter: ready.Sub(now)}
 	}
 	return nil
 }

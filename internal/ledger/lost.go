@@ -1,0 +1,106 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// maxLost bounds the operations that wait to be taken back. What is lost beyond it stays as it is:
+// a code whose answer never left may then be used up, or a guess counted.
+const maxLost = 100_000
+
+// lostCommands are those that got no answer, by the key of their verification.
+type lostCommands struct {
+	count atomic.Int64 // so that nobody takes the lock while there are none
+	mu    sync.Mutex
+	byKey map[string][]command
+}
+
+func (l *lostCommands) add(c command) {
+	if l.count.Add(1) > maxLost {
+		l.count.Add(-1)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.byKey == nil {
+		l.byKey = make(map[string][]command)
+	}
+	l.byKey[c.keys[0]] = append(l.byKey[c.keys[0]], c)
+}
+
+func (l *lostCommands) of(key string) []command {
+	if l.count.Load() == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]command(nil), l.byKey[key]...)
+}
+
+func (l *lostCommands) keys() (keys []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range l.byKey {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func (l *lostCommands) remove(c command) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := l.byKey[c.keys[0]]
+	for i := range left {
+		if left[i].nonce == c.nonce {
+			left = append(left[:i], left[i+1:]...)
+			l.count.Add(-1)
+			break
+		}
+	}
+	l.byKey[c.keys[0]] = left
+	if len(left) == 0 {
+		delete(l.byKey, c.keys[0])
+	}
+}
+
+// maySucceedYet reports whether an operation that failed with err may have been done, or may be in the
+// time to come.
+func maySucceedYet(err error) bool {
+	if _, refused := rueidis.IsRedisErr(err); refused || errors.Is(err, errNotConnected) || errors.Is(err, errDialTooSoon) {
+		return false
+	}
+	network, ok := errors.AsType[*net.OpError](err)
+	return !ok || network.Op != "dial"
+}
+
+// undo takes back what is lost of one verification.
+func (r *Redis) undo(ctx context.Context, key string) error {
+	for _, lost := range r.lost.of(key) {
+		if left := time.Until(lost.until); left > 0 {
+			err := r.do(ctx, func(ctx context.Context, c rueidis.Client) rueidis.RedisResult {
+				return undoLua.Exec(ctx, c, []string{key}, []string{lost.nonce, durationArg(left)})
+			}).Error()
+			if err != nil {
+				return err
+			}
+		}
+		r.lost.remove(lost)
+	}
+	return nil
+}
+
+// undoAll takes back all that is lost, as far as the server answers.
+func (r *Redis) undoAll(ctx context.Context) {
+	for _, key := range r.lost.keys() {
+		if ctx.Err() != nil || r.undo(ctx, key) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed" // of the scripts
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+//go:embed scripts/recall.lua
+var recallScript string
+
+//go:embed scripts/attempt.lua
+var attemptScript string
+
+//go:embed scripts/resend.lua
+var resendScript string
+
+//go:embed scripts/revoke.lua
+var revokeScript string
+
+//go:embed scripts/state.lua
+var stateScript string
+
+//go:embed scripts/undo.lua
+var undoScript string
+
+var (
+	attemptLua = rueidis.NewLuaScript(recallScript + attemptScript)
+	resendLua  = rueidis.NewLuaScript(recallScript + resendScript)
+	revokeLua  = rueidis.NewLuaScript(recallScript + revokeScript)
+	stateLua   = rueidis.NewLuaScript(recallScript + stateScript)
+	undoLua    = rueidis.NewLuaScript(undoScript)
+)
+
+// errNotConnected is in the error of every operation until the first connection.
+var errNotConnected = errors.New("ledger: not connected")
+
+const reconnectEvery = time.Second // until the first connection
+
+// Redis is a ledger that any number of replicas share: a Redis or Valkey server, what Sentinel says is
+// one, or a cluster. It is safe for concurrent use. Each operation is a script that runs at once on the
+// server and takes one round trip; what it touches has one hash tag, and so lives on one node.
+//
+// An operation that gets no answer may have been done all the same. Redis takes such an operation back
+// as soon as the server answers again, and before the next one on the same verification.
+type Redis struct {
+	options  rueidis.ClientOption
+	dialer   *dialer
+	timeout  time.Duration
+	throttle Throttle
+	client   atomic.Pointer[rueidis.Client] // nil until the first connection
+	refusal  atomic.Value                   // the error of the last attempt at it
+	lost     lostCommands
+	stop     context.CancelFunc
+	stopped  sync.WaitGroup
+}
+
+// NewRedis returns the ledger at address, which may be out of reach for now: it keeps trying. No
+// operation takes longer than timeout. [Redis.Close] ends it.
+func NewRedis(address Address, timeout time.Duration, throttle Throttle) *Redis {
+	r := &Redis{options: address.options, dialer: newDialer(), timeout: timeout, throttle: throttle}
+	r.options.DialCtxFn = r.dialer.dial
+	r.options.Dialer.Timeout = timeout
+	r.options.ConnWriteTimeout = max(timeout, time.Second)
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.connect()
+	r.stopped.Go(func() { r.tendUntilStopped(ctx) })
+	return r
+}
+
+// Close ends the connections.
+func (r *Redis) Close() {
+	r.stop()
+	r.stopped.Wait()
+	if client := r.client.Load(); client != nil {
+		(*client).Close()
+	}
+}
+
+func (r *Redis) connect() {
+	client, err := rueidis.NewClient(r.options)
+	if err != nil {
+		r.refusal.Store(fmt.Errorf("%w: %w", errNotConnected, err))
+		return
+	}
+	r.client.Store(&client)
+}
+
+// tendUntilStopped connects, if that has not succeeded yet, and takes lost operations back.
+func (r *Redis) tendUntilStopped(ctx context.Context) {
+	tick := time.NewTicker(reconnectEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if r.client.Load() == nil {
+				r.connect()
+			}
+			r.undoAll(ctx)
+		}
+	}
+}
+
+// Attempt judges one code. [Admitted] means that the verdict on the code, right or not, may be given,
+// and that it has been counted. After an error it has not been, or will be taken back.
+func (r *Redis) Attempt(ctx context.Context, v Verification, right bool) (Outcome, error) {
+	c := newCommand(v)
+	if r.throttle.counts(v) {
+		c.keys = append(c.keys, failuresKey(v.Subject))
+	}
+	t := r.throttle
+	c.args = append(c.args, boolArg(right), intArg(t.After), durationArg(t.Factor), durationArg(t.Max),
+		intArg(severeAfter), durationArg(severeLock), durationArg(forgetAfter))
+	return r.change(ctx, attemptLua, c)
+}
+
+// Resend supersedes the code in the context, if it is the newest and older than cooldown, by one that
+// has been sent once more. After an error it has not, or that will be taken back.
+func (r *Redis) Resend(ctx context.Context, v Verification, cooldown time.Duration) (Outcome, error) {
+	c := newCommand(v)
+	c.args = append(c.args, timeArg(v.IssuedAt), durationArg(cooldown))
+	return r.change(ctx, resendLua, c)
+}
+
+// Revoke ends the verification, whatever its state. After an error it may have been revoked; to revoke
+// it again does no harm.
+func (r *Redis) Revoke(ctx context.Context, v Verification) (Outcome, error) {
+	return r.run(ctx, revokeLua, newCommand(v))
+}
+
+// State says how the verification itself stands, and changes nothing.
+func (r *Redis) State(ctx context.Context, v Verification) (Outcome, error) {
+	return r.run(ctx, stateLua, newCommand(v))
+}
+
+// Unlock forgets the failures of a subject.
+func (r *Redis) Unlock(ctx context.Context, subject string) (Outcome, error) {
+	err := r.do(ctx, func(ctx context.Context, c rueidis.Client) rueidis.RedisResult {
+		return c.Do(ctx, c.B().Del().Key(failuresKey(subject)).Build())
+	}).Error()
+	return Outcome{Verdict: Admitted}, err
+}
+
+// Ping reports whether the server answers and takes writes. Of a cluster it asks one node.
+func (r *Redis) Ping(ctx context.Context) error {
+	return r.do(ctx, func(ctx context.Context, c rueidis.Client) rueidis.RedisResult {
+		return c.Do(ctx, c.B().Set().Key("otpd:ping").Value("").PxMilliseconds(1000).Build())
+	}).Error()
+}
+
+// command is one call of a script on a verification.
+type command struct {
+	keys, args []string
+	nonce      string
+	until      time.Time // when the verification may be forgotten, by this machine's clock
+}
+
+func newCommand(v Verification) command {
+	nonce := rand.Text()[:12] // 60 bits, unique within the verification
+	left := v.Until.Add(grace).Sub(v.Now)
+	return command{
+		keys:  []string{"otpd:{" + tag(v) + "}:" + v.ID},
+		nonce: nonce,
+		until: time.Now().Add(left),
+		args: append(make([]string, 0, 13), timeArg(v.Now), durationArg(left), intArg(v.Attempts),
+			intArg(v.MaxAttempts), intArg(v.Resends), nonce),
+	}
+}
+
+// failuresKey can be no verification's: those have a colon behind the brace.
+func failuresKey(subject string) string { return "otpd:{" + subject + "}" }
+
+// change runs a script that must be taken back if its answer is lost.
+func (r *Redis) change(ctx context.Context, script *rueidis.Lua, c command) (Outcome, error) {
+	if err := r.undo(ctx, c.keys[0]); err != nil {
+		return Outcome{}, err
+	}
+	outcome, err := r.run(ctx, script, c)
+	if err != nil && maySucceedYet(err) {
+		r.lost.add(c)
+	}
+	return outcome, err
+}
+
+// run runs a script and reads its reply, {verdict, attempts, milliseconds to wait}.
+func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command) (Outcome, error) {
+	reply, err := r.do(ctx, func(ctx context.Context, client rueidis.Client) rueidis.RedisResult {
+		return script.Exec(ctx, client, c.keys, c.args)
+	}).ToArray()
+	if err != nil {
+		return Outcome{}, err
+	}
+	if len(reply) != 3 {
+		return Outcome{}, fmt.Errorf("ledger: a reply of %d elements", len(reply))
+	}
+	verdict, err0 := reply[0].ToString()
+	attempts, err1 := reply[1].AsInt64()
+	wait, err2 := reply[2].AsInt64()
+	return Outcome{verdict, int(attempts), time.Duration(wait) * time.Millisecond}, errors.Join(err0, err1, err2)
+}
+
+// do has the client do something, which goes on without whoever asked for it, and within the timeout.
+func (r *Redis) do(ctx context.Context, do func(context.Context, rueidis.Client) rueidis.RedisResult) rueidis.RedisResult {
+	client := r.client.Load()
+	if client == nil {
+		return rueidis.NewErrorResult(r.refusal.Load().(error))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
+	defer cancel()
+	result := do(ctx, *client)
+	if refused, ok := rueidis.IsRedisErr(result.Error()); ok && isReadOnly(refused) {
+		r.dialer.closeAll() // the address may lead to another server now
+	}
+	return result
+}
+
+func intArg(n int) string                { return strconv.Itoa(min(n, most)) }
+func timeArg(t time.Time) string         { return strconv.FormatInt(t.UnixMilli(), 10) }
+func durationArg(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func boolArg(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}

@@ -1,0 +1,38 @@
+-- KEYS[2], if given, is the hash of the subject's failures: n is their number, l the end of the lock.
+local right = ARGV[7] == '1'
+local free, factor, longest = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local severe_after, severe_lock, forget_after = tonumber(ARGV[11]), tonumber(ARGV[12]), ARGV[13]
+
+local failures = 0
+if KEYS[2] and (verdict == 'admitted' or verdict == 'exhausted') then
+  local subject = redis.call('HMGET', KEYS[2], 'n', 'l')
+  failures = tonumber(subject[1] or 0)
+  local locked = tonumber(subject[2] or 0)
+  if locked > now then
+    return {'throttled', attempts, locked - now}
+  end
+end
+if verdict ~= 'admitted' then
+  return {verdict, attempts, 0}
+end
+
+if right then
+  redis.call('HSET', KEYS[1], 'a', attempts, 's', resends, 'u', 1, nonce, 'u')
+  if failures > 0 then
+    redis.call('DEL', KEYS[2])
+  end
+else
+  attempts = attempts + 1
+  redis.call('HSET', KEYS[1], 'a', attempts, 's', resends, nonce, 'a')
+  if KEYS[2] then
+    failures = failures + 1
+    local lock = 0
+    if failures > free then
+      lock = failures >= severe_after and severe_lock or math.min(factor * 2 ^ (failures - free), longest)
+    end
+    redis.call('HSET', KEYS[2], 'n', failures, 'l', now + lock)
+    redis.call('PEXPIRE', KEYS[2], forget_after)
+  end
+end
+redis.call('PEXPIRE', KEYS[1], ttl)
+return {verdict, attempts, 0}

@@ -1,0 +1,30 @@
+-- In front of each other script but undo.lua. KEYS[1] is the hash of one verification:
+--   a  wrong codes so far            u  1 once a code was right
+--   s  how many codes were resent    r  1 once it was revoked
+--   t  when the newest was, in ms
+-- and, for each operation that changed it, a field by the operation's nonce with what it did, so that
+-- it can be undone. Times and durations are in milliseconds.
+local now = tonumber(ARGV[1])
+local ttl = ARGV[2]
+local max_attempts = tonumber(ARGV[4])
+local told_resends = tonumber(ARGV[5])
+local nonce = ARGV[6]
+
+local known = redis.call('HMGET', KEYS[1], 'a', 's', 't', 'u', 'r', nonce)
+local attempts = math.max(tonumber(known[1] or 0), tonumber(ARGV[3]))
+local resends = tonumber(known[2] or 0)
+local issued_at = tonumber(known[3] or 0)
+
+local verdict = 'admitted'
+if known[6] then
+  verdict = 'withdrawn'
+elseif known[4] then
+  verdict = 'used'
+elseif known[5] then
+  verdict = 'revoked'
+elseif resends > told_resends then
+  verdict = 'superseded'
+elseif attempts >= max_attempts then
+  verdict = 'exhausted'
+end
+resends = math.max(resends, told_resends)

@@ -1,0 +1,12 @@
+local told_issued_at, cooldown = tonumber(ARGV[7]), tonumber(ARGV[8])
+
+if verdict ~= 'admitted' then
+  return {verdict, attempts, 0}
+end
+local ready_at = math.max(issued_at, told_issued_at) + cooldown
+if ready_at > now then
+  return {'cooling', attempts, ready_at - now}
+end
+redis.call('HSET', KEYS[1], 'a', attempts, 's', resends + 1, 't', now, nonce, 's')
+redis.call('PEXPIRE', KEYS[1], ttl)
+return {verdict, attempts, 0}

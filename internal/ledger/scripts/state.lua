@@ -1,0 +1,1 @@
+return {verdict, attempts, 0}
