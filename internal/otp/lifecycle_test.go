@@ -195,6 +195,8 @@ func TestEvents(t *testing.T) {
 	_, _ = f.try(renewed.Context, renewed.OTP)
 	_, _ = f.Revoke(context.Background(), f.caller, renewed.Context)
 	third := f.mustGenerate(t, GenerateRequest{}) // for nobody
+	f.cfg.Ledger = &stubLedger{outcome: Outcome{Verdict: "throttled"}}
+	_, _ = f.try(third.Context, third.OTP)
 
 	noHash := f.sealer.Subjects("shop", "")[0]
 	later := start.Add(time.Minute)
@@ -212,6 +214,7 @@ func TestEvents(t *testing.T) {
 		{Name: EventReplayed, At: later, ID: second.ID, IdentifierHash: noHash},
 		{Name: EventRevoked, At: later, ID: second.ID, IdentifierHash: noHash},
 		{Name: EventGenerated, At: later, ID: third.ID},
+		{Name: EventThrottled, At: later, ID: third.ID},
 	}
 	seen := make(map[string]bool)
 	for i := range want {

@@ -116,10 +116,6 @@ func TestResendOrder(t *testing.T) {
 		{name: "session expired", claims: func(c *otpcontext.Claims) { c.SessionExpiry = past }, ok: is(ErrSessionExpired)},
 		{name: "exhausted", claims: func(c *otpcontext.Claims) { c.RetryCount = c.MaxRetries }, ok: is(ErrMaxRetriesExceeded)},
 		{name: "resends spent", claims: func(c *otpcontext.Claims) { c.Resends = 5 }, ok: is(ErrMaxResendsExceeded)},
-		{name: "cooldown", claims: func(c *otpcontext.Claims) { c.Timestamp += 60 }, ok: func(err error) bool {
-			_, early := errors.AsType[*CooldownError](err)
-			return early
-		}},
 		{name: "superseded", ok: is(ErrContextSuperseded), asks: true},
 	}
 	for i, first := range faults {

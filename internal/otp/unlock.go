@@ -1,10 +1,18 @@
 package otp
 
-import "context"
+import (
+	"context"
+
+	otpcontext "github.com/otpd/otpd/internal/context"
+)
 
 // Unlock forgets the wrong codes for an identifier, and with them its lock, in the caller's namespace
-// and among contexts without one. A ledger that has no throttle is an error: [ErrLedgerDisabled].
+// and among contexts without one. The error is [ErrLedgerDisabled] where
+// there is no throttle, or a [*FieldError].
 func (s *Service) Unlock(ctx context.Context, caller Caller, identifier string) error {
+	if err := checkText("identifier", identifier, otpcontext.MaxIdentifier); err != nil {
+		return err
+	}
 	subjects := s.cfg.Sealer.Subjects(caller.Namespace, identifier)
 	if caller.Namespace != "" {
 		subjects = append(subjects, s.cfg.Sealer.Subjects("", identifier)...)
