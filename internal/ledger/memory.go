@@ -98,15 +98,15 @@ func (m *Memory) Attempt(_ context.Context, v Verification, right bool) (Outcome
 	if verdict != Admitted {
 		return Outcome{verdict, int(e.attempts), 0}, nil
 	}
-	if !m.reserve(s, v, !right && m.throttle.counts(v)) {
+	if !m.reserve(s, v, m.throttle.counts(v)) {
 		return Outcome{}, ErrFull
 	}
+	m.fail(s, v) // whatever the code: to be full must not tell a right one from a wrong one
 	if right {
 		e.used = true
 		m.forgive(s, v.Subject)
 	} else {
 		e.attempts++
-		m.fail(s, v)
 	}
 	s.verifications[keyOf(v.ID)] = e
 	return Outcome{Admitted, int(e.attempts), 0}, nil
@@ -211,13 +211,13 @@ func (m *Memory) put(s *shard, v Verification, e verification) (Outcome, error) 
 	return Outcome{Admitted, int(e.attempts), 0}, nil
 }
 
-// reserve makes room for the entries that v needs, and its subject if it fails.
-func (m *Memory) reserve(s *shard, v Verification, fails bool) bool {
+// reserve makes room for the entry that v needs, and for that of its subject if it counts.
+func (m *Memory) reserve(s *shard, v Verification, subjectCounts bool) bool {
 	var needed int64
 	if _, known := s.verifications[keyOf(v.ID)]; !known {
 		needed++
 	}
-	if fails {
+	if subjectCounts {
 		if _, known := s.failures[keyOf(v.Subject)]; !known {
 			needed++
 		}

@@ -163,9 +163,9 @@ func (s *stubLedger) Attempt(context.Context, Verification, bool) (Outcome, erro
 func (s *stubLedger) Resend(context.Context, Verification, time.Duration) (Outcome, error) {
 	return s.answer()
 }
-func (s *stubLedger) Revoke(context.Context, Verification) (Outcome, error)        { return s.answer() }
-func (s *stubLedger) State(context.Context, Verification) (Outcome, error)         { return s.answer() }
-func (s *stubLedger) Unlock(context.Context, string) (Outcome, error)              { return s.answer() }
-func (s *stubLedger) Ping(context.Context) error                                   { return s.err }
+func (s *stubLedger) Revoke(context.Context, Verification) (Outcome, error) { return s.answer() }
+func (s *stubLedger) State(context.Context, Verification) (Outcome, error)  { return s.answer() }
+func (s *stubLedger) Unlock(context.Context, string) (Outcome, error)       { return s.answer() }
+func (s *stubLedger) Ping(context.Context) error                            { return s.err }
 
 func pointer[T any](v T) *T { return &v }

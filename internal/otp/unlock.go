@@ -7,8 +7,8 @@ import (
 )
 
 // Unlock forgets the wrong codes for an identifier, and with them its lock, in the caller's namespace
-// and among contexts without one. The error is [ErrLedgerDisabled] where
-// there is no throttle, or a [*FieldError].
+// and among contexts without one. The error for a ledger that has no throttle is [ErrLedgerDisabled], for
+// an identifier out of its bounds a [*FieldError].
 func (s *Service) Unlock(ctx context.Context, caller Caller, identifier string) error {
 	if err := checkText("identifier", identifier, otpcontext.MaxIdentifier); err != nil {
 		return err
