@@ -236,7 +236,9 @@ func (m *Memory) fail(s *shard, v Verification) {
 	}
 	f := s.failures[keyOf(v.Subject)]
 	f.count++
-	f.lockedUntil = v.Now.Add(m.throttle.lock(int(f.count))).UnixMilli()
+	if lock := m.throttle.lock(int(f.count)); lock > 0 { // 0 would lock out who asked a moment before
+		f.lockedUntil = v.Now.Add(lock).UnixMilli()
+	}
 	f.forgetAt = v.Now.Add(forgetAfter).Unix()
 	s.failures[keyOf(v.Subject)] = f
 }

@@ -26,11 +26,11 @@ else
   redis.call('HSET', KEYS[1], 'a', attempts, 's', resends, nonce, 'a')
   if KEYS[2] then
     failures = failures + 1
-    local lock = 0
+    local locked = 0 -- not now: that would lock out who asked a moment before
     if failures > free then
-      lock = failures >= severe_after and severe_lock or math.min(factor * 2 ^ (failures - free), longest)
+      locked = now + (failures >= severe_after and severe_lock or math.min(factor * 2 ^ (failures - free), longest))
     end
-    redis.call('HSET', KEYS[2], 'n', failures, 'l', now + lock)
+    redis.call('HSET', KEYS[2], 'n', failures, 'l', locked)
     redis.call('PEXPIRE', KEYS[2], forget_after)
   end
 end
