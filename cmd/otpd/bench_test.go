@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -21,6 +23,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json"
@@ -31,9 +34,17 @@ import (
 
 const (
 	benchSecret = "a-secret-for-the-benchmark"
-	benchRounds = 5     // each measures both servers once
+	benchRounds = 5     // each measures every server once
 	benchSize   = 30000 // requests in a round
 	benchCode   = "123456"
+)
+
+// Each thread that matters has a core to itself, as far as there are cores: on two, the client shares one
+// with redis-server.
+var (
+	servingCore = 0
+	redisCore   = 1
+	clientCore  = min(2, runtime.NumCPU()-1)
 )
 
 // BenchmarkWire measures the built binary as it serves by default, with an API key, the audit log, the
@@ -41,6 +52,92 @@ const (
 // route with the same server settings, which only decodes the same JSON and answers with as many bytes.
 // The ratio is that of requests a second, the median over rounds in which the two take turns.
 func BenchmarkWire(b *testing.B) {
+	bench := newWireBench(b)
+	for _, op := range []benchOperation{bench.generate(), bench.verifyRight(), bench.verifyWrong()} {
+		for _, conns := range []int{8, 64} {
+			b.Run(fmt.Sprintf("%s/%d-connections", op.name, conns), func(b *testing.B) {
+				otpd := bench.startOtpd(b, "memory:")
+				bare := startBare(b, op.path, probeAnswer(b, otpd.addr, op.request(b)))
+				var rounds []benchRound
+				for range benchRounds {
+					load := op.load(b)
+					rounds = append(rounds, benchRound{measure(b, otpd, conns, load), measure(b, bare, conns, load)})
+				}
+				reportRounds(b, rounds)
+			})
+		}
+	}
+}
+
+// BenchmarkWireLedgers measures the same binary with each ledger, at 64 connections, against none: and
+// against the bare handler. All take turns within a round, under the same load.
+//
+// What is asked is how much of its speed otpd keeps when a Redis on a core of its own does the
+// remembering, and so otpd has a core that nothing else runs on. On a machine with two cores, redis-server
+// shares the other with the client, which gives way to it whenever no answer has come. That is fair as
+// long as the two together need less time for a request than otpd does, for then it is still otpd's core
+// that everything waits for, and redis/none comes out near redis/none-by-cpu: the same ratio, by the
+// processor time that otpd spends on a request, whoever shares which core. The client keeps the shared
+// core awake, so that otpd does not pay for waking it; on a core that sleeps it would.
+func BenchmarkWireLedgers(b *testing.B) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		b.Skip("redis-server is not installed")
+	}
+	bench := newWireBench(b)
+	for _, op := range []benchOperation{bench.verifyWrong(), bench.verifyRight()} {
+		b.Run(op.name, func(b *testing.B) {
+			redisAddr, redisPID := startRedis(b)
+			servers := map[string]benchServer{
+				"none":   bench.startOtpd(b, "none:"),
+				"memory": bench.startOtpd(b, "memory:"),
+				"redis":  bench.startOtpd(b, "redis://"+redisAddr),
+			}
+			servers["bare"] = startBare(b, op.path, probeAnswer(b, servers["none"].addr, op.request(b)))
+			metrics := make(map[string][]float64)
+			for range benchRounds {
+				load := op.load(b)
+				results := make(map[string]benchResult)
+				for _, name := range []string{"bare", "none", "memory", "redis"} {
+					before := cpuTime(b, redisPID)
+					result := measure(b, servers[name], 64, load)
+					results[name] = result
+					metrics[name+"-req/s"] = append(metrics[name+"-req/s"], result.perSecond)
+					metrics[name+"-µs-cpu/req"] = append(metrics[name+"-µs-cpu/req"], result.cpu)
+					if name == "redis" {
+						spent := (cpuTime(b, redisPID) - before).Seconds() * 1e6 / benchSize
+						metrics["redis-server-µs-cpu/req"] = append(metrics["redis-server-µs-cpu/req"], spent)
+					}
+				}
+				for _, pair := range [][2]string{{"redis", "none"}, {"memory", "none"}, {"redis", "bare"}} {
+					x, y, name := results[pair[0]], results[pair[1]], pair[0]+"/"+pair[1]
+					metrics[name] = append(metrics[name], x.perSecond/y.perSecond)
+					metrics[name+"-by-cpu"] = append(metrics[name+"-by-cpu"], y.cpu/x.cpu)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			for name, values := range metrics {
+				slices.Sort(values)
+				b.ReportMetric(values[len(values)/2], name)
+				if strings.HasPrefix(name, "redis/") || strings.HasPrefix(name, "memory/") {
+					b.ReportMetric(values[0], name+"-min")
+					b.ReportMetric(values[len(values)-1], name+"-max")
+				}
+			}
+		})
+	}
+}
+
+// wireBench makes servers, and requests that they take.
+type wireBench struct {
+	binary, key string
+	sealer      *otpcontext.Sealer
+	users       int // who have a verification so far
+}
+
+func newWireBench(b *testing.B) *wireBench {
+	if runtime.NumCPU() < 2 {
+		b.Skip("the client needs a core beside the server's")
+	}
 	binary := filepath.Join(b.TempDir(), "otpd")
 	if out, err := exec.Command("go", "build", "-trimpath", "-o", binary, ".").CombinedOutput(); err != nil {
 		b.Fatalf("go build: %v\n%s", err, out)
@@ -53,33 +150,39 @@ func BenchmarkWire(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	requests := benchRequests{otpcontext.NewSealer(ring)}
-	for _, op := range []struct {
-		name string
-		path string
-		body func(tb testing.TB) any
-	}{
-		{"generate", "/v1/otp/generate", requests.generate},
-		{"verify-right", "/v1/otp/verify", requests.verifyRight},
-		{"verify-wrong", "/v1/otp/verify", requests.verifyWrong},
-	} {
-		for _, conns := range []int{8, 64} {
-			b.Run(fmt.Sprintf("%s/%d-connections", op.name, conns), func(b *testing.B) {
-				otpd := startOtpd(b, binary, key)
-				probe := encodeRequest(b, op.path, op.body(b))
-				bare := startBare(b, op.path, probeAnswer(b, otpd.addr, probe))
-				var rounds []benchRound
-				for range benchRounds {
-					load := make([][]byte, benchSize)
-					for i := range load {
-						load[i] = encodeRequest(b, op.path, op.body(b))
-					}
-					rounds = append(rounds, benchRound{measure(b, otpd, conns, load), measure(b, bare, conns, load)})
-				}
-				reportRounds(b, rounds)
-			})
-		}
+	return &wireBench{binary: binary, key: key, sealer: otpcontext.NewSealer(ring)}
+}
+
+type benchOperation struct {
+	name, path string
+	body       func(testing.TB) any // of a new request
+}
+
+func (w *wireBench) generate() benchOperation {
+	return benchOperation{"generate", "/v1/otp/generate", func(testing.TB) any {
+		return map[string]any{"identifier": w.newUser()}
+	}}
+}
+
+func (w *wireBench) verifyRight() benchOperation {
+	return benchOperation{"verify-right", "/v1/otp/verify", func(tb testing.TB) any {
+		return map[string]any{"otp": benchCode, "context": w.newContext(tb)}
+	}}
+}
+
+func (w *wireBench) verifyWrong() benchOperation {
+	return benchOperation{"verify-wrong", "/v1/otp/verify", func(tb testing.TB) any {
+		return map[string]any{"otp": "654321", "context": w.newContext(tb)}
+	}}
+}
+
+// load returns the requests of a round.
+func (op benchOperation) load(tb testing.TB) [][]byte {
+	load := make([][]byte, benchSize)
+	for i := range load {
+		load[i] = op.request(tb)
 	}
+	return load
 }
 
 type benchRound struct{ otpd, bare benchResult }
@@ -104,28 +207,20 @@ func reportRounds(b *testing.B, rounds []benchRound) {
 	}
 }
 
-type benchRequests struct{ sealer *otpcontext.Sealer }
-
-func (benchRequests) generate(testing.TB) any {
-	return map[string]any{"identifier": "user-1234567@example.com"}
+// newUser returns an identifier that no request had before: wrong codes for one slow down the next.
+func (w *wireBench) newUser() string {
+	w.users++
+	return fmt.Sprintf("user-%07d@example.com", w.users)
 }
 
-func (r benchRequests) verifyRight(tb testing.TB) any {
-	return map[string]any{"otp": benchCode, "context": r.context(tb)}
-}
-
-func (r benchRequests) verifyWrong(tb testing.TB) any {
-	return map[string]any{"otp": "654321", "context": r.context(tb)}
-}
-
-// context returns a new verification, such as generate makes them.
-func (r benchRequests) context(tb testing.TB) string {
+// newContext returns a new verification, such as generate makes them.
+func (w *wireBench) newContext(tb testing.TB) string {
 	now := time.Now()
-	identifier, hash := "user-1234567@example.com", sha256.Sum256([]byte(benchCode))
+	identifier, hash := w.newUser(), sha256.Sum256([]byte(benchCode))
 	var id [16]byte
 	rand.Read(id[:])
 	seconds := float64(now.UnixMilli()) / 1000
-	token, err := r.sealer.Seal(&otpcontext.Claims{
+	token, err := w.sealer.Seal(&otpcontext.Claims{
 		Identifier: &identifier, OTPHash: hash, Metadata: jsontext.Value("null"),
 		Timestamp: seconds, OTPExpiry: seconds + 300, SessionExpiry: seconds + 900, MaxRetries: 3,
 		ID: base64.RawURLEncoding.EncodeToString(id[:]), Namespace: "app",
@@ -143,25 +238,29 @@ type benchServer struct {
 	count func(testing.TB) float64 // of allocations since it started
 }
 
-func startOtpd(tb testing.TB, binary, key string) benchServer {
+func (w *wireBench) startOtpd(tb testing.TB, ledgerURL string) benchServer {
 	logFile := filepath.Join(tb.TempDir(), "log")
 	stderr, err := os.Create(logFile)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer stderr.Close()
-	cmd := exec.Command(binary)
+	cmd := exec.Command(w.binary)
 	cmd.Stderr = stderr
-	pid := startServer(tb, cmd, "OTP_SIGNING_KEY="+key, "OTP_API_KEYS=app:"+benchSecret,
-		"OTP_LISTEN_ADDR=127.0.0.1:0", "OTP_ADMIN_ADDR=127.0.0.1:0")
+	pid := startServer(tb, cmd, servingCore, "GOMAXPROCS=1", "OTP_SIGNING_KEY="+w.key, "OTP_API_KEYS=app:"+benchSecret,
+		"OTP_LEDGER_URL="+ledgerURL, "OTP_LISTEN_ADDR=127.0.0.1:0", "OTP_ADMIN_ADDR=127.0.0.1:0")
 	var line struct {
 		Addr      string `json:"addr"`
 		AdminAddr string `json:"admin_addr"`
 	}
 	waitFor(tb, func() bool {
 		log, _ := os.ReadFile(logFile)
-		first, _, complete := bytes.Cut(log, []byte("\n"))
-		return complete && json.Unmarshal(first, &line) == nil
+		for entry := range bytes.Lines(log) { // a warning may come first
+			if json.Unmarshal(entry, &line) == nil && line.Addr != "" {
+				return true
+			}
+		}
+		return false
 	})
 	return benchServer{line.Addr, pid, func(tb testing.TB) float64 {
 		for metric := range strings.Lines(httpGet(tb, "http://"+line.AdminAddr+"/metrics")) {
@@ -181,7 +280,7 @@ func startBare(tb testing.TB, path string, answer []byte) benchServer {
 		tb.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestBareServer$")
-	pid := startServer(tb, cmd, "OTPD_BENCH_BARE="+path, "OTPD_BENCH_ANSWER="+answerFile, "OTPD_BENCH_ADDR="+addrFile)
+	pid := startServer(tb, cmd, servingCore, "GOMAXPROCS=1", "OTPD_BENCH_BARE="+path, "OTPD_BENCH_ANSWER="+answerFile, "OTPD_BENCH_ADDR="+addrFile)
 	var addr string
 	waitFor(tb, func() bool {
 		data, _ := os.ReadFile(addrFile)
@@ -194,10 +293,34 @@ func startBare(tb testing.TB, path string, answer []byte) benchServer {
 	}}
 }
 
-// startServer starts cmd on one core, to be ended with the benchmark.
-func startServer(tb testing.TB, cmd *exec.Cmd, env ...string) (pid int) {
-	cmd.Env = append(os.Environ(), append(env, "GOMAXPROCS=1")...)
-	if err := cmd.Start(); err != nil {
+// startRedis starts a redis-server that keeps nothing on disk.
+func startRedis(tb testing.TB) (addr string, pid int) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	addr = listener.Addr().String()
+	_ = listener.Close() // redis-server cannot choose a free port itself
+	_, port, _ := net.SplitHostPort(addr)
+	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no")
+	cmd.Dir = tb.TempDir()
+	pid = startServer(tb, cmd, redisCore)
+	waitFor(tb, func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	return addr, pid
+}
+
+// startServer starts cmd on a core, to be ended with the benchmark.
+func startServer(tb testing.TB, cmd *exec.Cmd, core int, env ...string) (pid int) {
+	cmd.Env = append(os.Environ(), env...)
+	var err error
+	onCore(tb, core, func() { err = cmd.Start() })
+	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
@@ -205,6 +328,23 @@ func startServer(tb testing.TB, cmd *exec.Cmd, env ...string) (pid int) {
 		_ = cmd.Wait()
 	})
 	return cmd.Process.Pid
+}
+
+// onCore has do run on one core, with the processes that it starts.
+func onCore(tb testing.TB, core int, do func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, one [16]uint64 // a bit for each core
+	one[core/64] = 1 << (core % 64)
+	affinity := func(call uintptr, set *[16]uint64) {
+		if _, _, errno := syscall.RawSyscall(call, 0, unsafe.Sizeof(*set), uintptr(unsafe.Pointer(set))); errno != 0 {
+			tb.Fatal(errno)
+		}
+	}
+	affinity(syscall.SYS_SCHED_GETAFFINITY, &before)
+	affinity(syscall.SYS_SCHED_SETAFFINITY, &one)
+	defer affinity(syscall.SYS_SCHED_SETAFFINITY, &before)
+	do()
 }
 
 func waitFor(tb testing.TB, ready func() bool) {
@@ -275,13 +415,13 @@ func TestBareServer(t *testing.T) {
 	t.Fatal(newServer(r).Serve(listener))
 }
 
-func encodeRequest(tb testing.TB, path string, body any) []byte {
-	data, err := json.Marshal(body)
+func (op benchOperation) request(tb testing.TB) []byte {
+	data, err := json.Marshal(op.body(tb))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Type: application/json\r\n"+
-		"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", path, benchSecret, len(data), data)
+		"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", op.path, benchSecret, len(data), data)
 }
 
 // probeAnswer returns the body of the answer to one request.
@@ -317,28 +457,9 @@ func measure(tb testing.TB, server benchServer, conns int, load [][]byte) benchR
 		clients[i] = dialBench(tb, server.addr)
 		defer clients[i].close()
 	}
+	runtime.GC() // or it would go on beside the server
 	allocsBefore, cpuBefore, start := server.count(tb), cpuTime(tb, server.pid), time.Now()
-	for _, c := range clients {
-		if err := c.send(load[0]); err != nil {
-			tb.Fatal(err)
-		}
-		load = load[1:]
-	}
-	// One thread asks all connections in turn, and never sleeps: what it costs a server to wake its
-	// client is not what is to be measured, and on a virtual machine it is most of it.
-	for i := 0; len(latencies) < cap(latencies); i = (i + 1) % conns {
-		done, err := clients[i].receive()
-		if done {
-			latencies = append(latencies, time.Since(clients[i].sent))
-			if len(load) > 0 {
-				err = clients[i].send(load[0])
-				load = load[1:]
-			}
-		}
-		if err != nil {
-			tb.Fatal(err)
-		}
-	}
+	onCore(tb, clientCore, func() { latencies = sendAll(tb, clients, load, latencies) })
 	elapsed, cpu, n := time.Since(start), cpuTime(tb, server.pid)-cpuBefore, float64(len(latencies))
 	slices.Sort(latencies)
 	return benchResult{
@@ -347,6 +468,40 @@ func measure(tb testing.TB, server benchServer, conns int, load [][]byte) benchR
 		allocs:    (server.count(tb) - allocsBefore) / n,
 		latencies: latencies,
 	}
+}
+
+// sendAll sends load over clients and appends how long each answer took to latencies.
+func sendAll(tb testing.TB, clients []*benchConn, load [][]byte, latencies []time.Duration) []time.Duration {
+	for _, c := range clients {
+		if err := c.send(load[0]); err != nil {
+			tb.Fatal(err)
+		}
+		load = load[1:]
+	}
+	// One thread asks all connections in turn, and never sleeps: what it costs a server to wake its
+	// client is not what is to be measured, and on a virtual machine it is most of it. Where no answer
+	// has come it lets others run that share its core.
+	for len(latencies) < cap(latencies) {
+		idle := true
+		for _, c := range clients {
+			done, err := c.receive()
+			if done {
+				idle = false
+				latencies = append(latencies, time.Since(c.sent))
+				if len(load) > 0 {
+					err = c.send(load[0])
+					load = load[1:]
+				}
+			}
+			if err != nil {
+				tb.Fatal(err)
+			}
+		}
+		if idle {
+			_, _, _ = syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
+		}
+	}
+	return latencies
 }
 
 // cpuTime returns the processor time that a process has used, from /proc/PID/stat in ticks of 10 ms.
