@@ -104,6 +104,8 @@ func base(path string, issued answer) fields {
 	switch path {
 	case "/v1/otp/generate":
 		return fields{}
+	case "/v1/identifiers/unlock":
+		return fields{"identifier": "ada@example.com"}
 	case "/v1/otp/verify":
 		return fields{"otp": issued.text("otp"), "context": issued.text("context")}
 	}
@@ -131,12 +133,16 @@ func TestFieldsOfAWrongType(t *testing.T) {
 				s := newServer(t, options{})
 				issued := s.generate(t, fields{})
 				a := s.post(t, path, base(path, issued).with(field, value).String())
-				a.is(t, 400, "INVALID_REQUEST")
 				quotesNothing(t, a)
+				s.stillGood(t, issued)
+				if kind == "null" && path == "/v1/identifiers/unlock" { // elsewhere an identifier may be null
+					a.is(t, 400, "MISSING_FIELDS")
+					return
+				}
+				a.is(t, 400, "INVALID_REQUEST")
 				if a.text("field") != field {
 					t.Errorf("got %s, want the field %s", a.body, field)
 				}
-				s.stillGood(t, issued)
 			})
 		}
 	})

@@ -16,7 +16,7 @@ import (
 func everyFailure() []error {
 	all := []error{
 		&otp.WrongCodeError{Context: "c", AttemptsRemaining: 2}, &otp.CooldownError{RetryAfter: 30 * time.Second},
-		&otp.ThrottledError{RetryAfter: 8 * time.Second},
+		&otp.ThrottledError{RetryAfter: 2 * time.Second},
 		&otp.FieldError{Field: "length", Reason: "must be 6 to 12"}, &missingFieldsError{[]string{"context"}},
 		errors.New("anything else"),
 	}

@@ -37,6 +37,9 @@ const (
 	maxResends    = 2
 )
 
+// throttle is that of the ledgers in memory.
+var throttle = ledger.Throttle{After: 20, Factor: time.Second, Max: time.Hour}
+
 // options is what tests need different.
 type options struct {
 	ledger    otp.Ledger // nil for a memory ledger
@@ -88,7 +91,7 @@ func newServer(tb testing.TB, o options) *server {
 
 func memoryLedger(tb testing.TB, maxEntries int) *ledger.Memory {
 	// Nothing may expire while a test runs: what has expired is for the service to say.
-	m := ledger.NewMemory(maxEntries, ledger.Throttle{After: 20, Factor: time.Second, Max: time.Hour}, func() time.Time { return time.Time{} })
+	m := ledger.NewMemory(maxEntries, throttle, func() time.Time { return time.Time{} })
 	tb.Cleanup(m.Close)
 	return m
 }
@@ -223,6 +226,11 @@ func (s *server) resend(tb testing.TB, context string) answer {
 func (s *server) revoke(tb testing.TB, context string) answer {
 	tb.Helper()
 	return s.post(tb, "/v1/otp/revoke", fields{"context": context}.String())
+}
+
+func (s *server) unlock(tb testing.TB, identifier string) answer {
+	tb.Helper()
+	return s.post(tb, "/v1/identifiers/unlock", fields{"identifier": identifier}.String())
 }
 
 func (s *server) inspect(tb testing.TB, context string) answer {

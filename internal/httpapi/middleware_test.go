@@ -23,7 +23,7 @@ const (
 
 var twoKeys = []string{"shop:" + shopSecret, "shop:" + shopSecret2, "bank:" + bankSecret}
 
-var postPaths = []string{"/v1/otp/generate", "/v1/otp/verify", "/v1/otp/resend", "/v1/otp/revoke", "/v1/otp/inspect"}
+var postPaths = []string{"/v1/otp/generate", "/v1/otp/verify", "/v1/otp/resend", "/v1/otp/revoke", "/v1/otp/inspect", "/v1/identifiers/unlock"}
 
 var getPaths = []string{"/openapi.yaml", "/openapi.json", "/healthz", "/readyz"}
 
@@ -259,7 +259,7 @@ func TestMethods(t *testing.T) {
 var hostilePaths = []string{
 	"/", "/v1", "/v1/otp", "/v1/otp/", "/v1/otp/verify/", "//v1/otp/verify", "/v1//otp/verify", "/V1/otp/verify",
 	"/v1/otp/../otp/verify", "/v1/otp/verify;x", "/v1/otp/verify%2f", "/v1/otp/%76erify/", "/%00", "/metrics", "/debug/pprof/",
-	"/v1/otp/ver\x00ify", "/\xff\xfe", "/" + strings.Repeat("a/", 1000), "*", "/v1/identifiers/unlock",
+	"/v1/otp/ver\x00ify", "/\xff\xfe", "/" + strings.Repeat("a/", 1000), "*", "/v1/identifiers", "/v1/identifiers/ada@example.com",
 	"/openapi.yaml/", "/v1/otp/{}", "/v1/otp/*", "/v1/otp/123456",
 }
 

@@ -212,7 +212,8 @@ func TestVerifyPresentsWhatWasSealed(t *testing.T) {
 	}
 }
 
-// refusals are the states of a verification and what each operation says of them.
+// refusals are the states of a verification and what each operation says of them: where it is over, a
+// resend is told so, and not to wait for the cooldown.
 var refusals = map[string]struct {
 	options func(testing.TB) options
 	arrange func(t *testing.T, s *server, issued answer)
@@ -252,14 +253,12 @@ var refusals = map[string]struct {
 	"used": {
 		arrange: func(t *testing.T, s *server, issued answer) {
 			s.verify(t, issued.text("otp"), issued.text("context")).is(t, 200, "")
-			s.now = s.now.Add(cooldown)
 		},
 		verify: "OTP_ALREADY_USED", resend: "OTP_ALREADY_USED", state: "used",
 	},
 	"revoked": {
 		arrange: func(t *testing.T, s *server, issued answer) {
 			s.revoke(t, issued.text("context")).is(t, 200, "")
-			s.now = s.now.Add(cooldown)
 		},
 		verify: "CONTEXT_REVOKED", resend: "CONTEXT_REVOKED", state: "revoked",
 	},
@@ -275,7 +274,6 @@ var refusals = map[string]struct {
 			for range maxRetries {
 				s.verify(t, wrongCode(issued.text("otp")), issued.text("context")).is(t, 400, "INVALID_OTP")
 			}
-			s.now = s.now.Add(cooldown)
 		},
 		verify: "MAX_RETRIES_EXCEEDED", resend: "MAX_RETRIES_EXCEEDED", state: "exhausted",
 	},
@@ -445,6 +443,8 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 		"resend":                    {"/v1/otp/resend", `{"purpose":"login"}`, `["context"]`},
 		"revoke":                    {"/v1/otp/revoke", `{}`, `["context"]`},
 		"inspect":                   {"/v1/otp/inspect", `{"context":""}`, `["context"]`},
+		"unlock":                    {"/v1/identifiers/unlock", `{}`, `["identifier"]`},
+		"unlock an empty string":    {"/v1/identifiers/unlock", `{"identifier":""}`, `["identifier"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newServer(t, options{}).post(t, test.path, test.body)

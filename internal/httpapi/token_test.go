@@ -204,6 +204,7 @@ var badClaims = map[string][]any{
 	"binding":        {null, 1, "short", strings.Repeat("A", 44), strings.Repeat("A", 42) + "B"},
 	"namespace":      {null, 1, "shop", strings.Repeat("x", 65)},
 	"alphabet":       {null, 1, "hex", "Numeric"},
+	"subject":        {null, 1, "short", strings.Repeat("A", 21) + "B", strings.Repeat("A", 23), "ada@example.com"},
 	"length":         append([]any{5, 13}, badCounts...),
 	"decoy":          {null, 1, "true", false},
 	"extra":          {null, 1, "x"},
