@@ -31,6 +31,7 @@ func TestMetrics(t *testing.T) {
 		`otpd_otp_events_total{event="otp.exhausted"} 0`,
 		`otpd_otp_events_total{event="otp.resent"} 0`,
 		`otpd_otp_events_total{event="otp.revoked"} 0`,
+		`otpd_otp_events_total{event="otp.throttled"} 0`,
 		`otpd_http_requests_total{route="/v1/otp/generate",status="200"} 1`,
 		`otpd_http_requests_total{route="/v1/otp/verify",status="200"} 1`,
 		`otpd_http_requests_total{route="/v1/otp/verify",status="400"} 1`,

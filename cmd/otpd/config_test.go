@@ -111,12 +111,33 @@ var values = map[string]struct{ bad, good []string }{
 	"OTP_TLS_CERT_FILE":   {bad: []string{"/nonexistent/file"}}, // without the other one
 	"OTP_TLS_KEY_FILE":    {bad: []string{"/nonexistent/file"}},
 	"OTP_LEDGER_URL": {
-		bad:  []string{"memory", "none", "redis://user:a-secret-password@127.0.0.1:1", "file:/tmp/x", "://"},
-		good: []string{"memory:", "none:"},
+		bad: []string{
+			"memory", "none", "memory:x", "file:/tmp/x", "://", "redis:", "redis://", "REDIS://127.0.0.1:1", "http://127.0.0.1:1",
+			"redis://user:a-secret-password@", "redis://user:a-secret-password@:1", "redis://user:a-secret-password@127.0.0.1:port",
+			"redis://user:a-secret-password@127.0.0.1:0", "redis://user:a-secret-password@127.0.0.1:65536",
+			"redis://user:a-secret-password@127.0.0.1:1,", "redis://user:a-secret-password@127.0.0.1:1,127.0.0.1:2/1",
+			"redis://user:a-secret-password%zz@127.0.0.1:1", "redis://user:a-secret-password@127.0.0.1:1/x",
+			"redis://user:a-secret-password@127.0.0.1:1/-1", "redis://user:a-secret-password@127.0.0.1:1?master=",
+			"redis://user:a-secret-password@127.0.0.1:1?master=a&master=b", "redis://user:a-secret-password@127.0.0.1:1?db=1",
+			"redis://user:a-secret-password@127.0.0.1:1?master=a;b", "redis://user:a-secret-password@127.0.0.1:1#x",
+			" redis://user:a-secret-password@127.0.0.1:1", "redis://user:a-secret-password@[::1:1", "redis://user:a-secret-password@::1",
+		},
+		good: []string{"memory:", "none:", "redis://127.0.0.1"},
+	},
+	"OTP_LEDGER_URL_FILE": {bad: []string{"/nonexistent/file", "/"}},
+	"OTP_LEDGER_TIMEOUT": {
+		bad:  []string{"0", "250", "999us", "0s", "-1s", "10.001s", "1m", "soon"},
+		good: []string{"1ms", "250ms", "10s"},
 	},
 	"OTP_LEDGER_MAX_ENTRIES": {bad: []string{"0", "-1", "1000000001", "1e6", "all"}, good: []string{"1", "1000000000"}},
-	"OTP_LOG_LEVEL":          {bad: []string{"trace", "INFO", "0"}, good: []string{"debug", "info", "warn", "error"}},
-	"OTP_LOG_FORMAT":         {bad: []string{"xml", "JSON"}, good: []string{"json", "text"}},
+	"OTP_THROTTLE_AFTER":     {bad: []string{"-1", "1001", "some", "2.5"}, good: []string{"0", "1000"}},
+	"OTP_THROTTLE_FACTOR_SECONDS": {
+		bad:  []string{"-1", "86401", "1s", "0.5", "off"},
+		good: []string{"0", "1", "86400"},
+	},
+	"OTP_THROTTLE_MAX_SECONDS": {bad: []string{"0", "-1", "86401", "1h"}, good: []string{"1", "86400"}},
+	"OTP_LOG_LEVEL":            {bad: []string{"trace", "INFO", "0"}, good: []string{"debug", "info", "warn", "error"}},
+	"OTP_LOG_FORMAT":           {bad: []string{"xml", "JSON"}, good: []string{"json", "text"}},
 	"OTP_SHUTDOWN_TIMEOUT": {
 		bad:  []string{"10", "0s", "-1s", "999us", "10m1s", "soon"},
 		good: []string{"1ms", "10m", "1.5s"},
@@ -141,7 +162,7 @@ func TestEveryVariable(t *testing.T) {
 			}
 			for _, value := range cases.bad {
 				var hidden []string
-				if len(value) > len("memory") && v.secret { // a shorter one is in many a word
+				if len(value) > len("redis://") && v.secret { // a shorter one is in many a text
 					hidden = []string{value, "a-secret-password"}
 				}
 				blamed := v.name
@@ -206,6 +227,14 @@ func TestBadCombinations(t *testing.T) {
 			variable: "OTP_API_KEYS_FILE", says: "together with OTP_API_KEYS",
 			env: []string{key, "OTP_API_KEYS=app:0123456789abcdef", "OTP_API_KEYS_FILE=" + apiKeysFile},
 		},
+		"ledger and its file": {
+			variable: "OTP_LEDGER_URL_FILE", says: "together with OTP_LEDGER_URL",
+			env: []string{key, "OTP_LEDGER_URL=none:", "OTP_LEDGER_URL_FILE=" + newFile(t, "memory:")},
+		},
+		"two ledgers in a file": {
+			variable: "OTP_LEDGER_URL_FILE", says: "more than one line",
+			env: []string{key, "OTP_LEDGER_URL_FILE=" + newFile(t, "memory:\nnone:\n")},
+		},
 		"code outlives its session": {
 			variable: "OTP_SESSION_EXPIRY_SECONDS", env: []string{key, "OTP_EXPIRY_SECONDS=901"},
 		},
@@ -264,10 +293,17 @@ func TestSecretFaults(t *testing.T) {
 		{"API key's secret too short", "OTP_API_KEYS", secret[:len(secret)-1], "entry 1 has a secret that is not 16 or more"},
 		{"API key's secret has a space", "OTP_API_KEYS", "app:a-secret of-mine", "entry 1 has a secret"},
 		{"API key's secret not ASCII", "OTP_API_KEYS", "app:a-sécret-of-mine", "entry 1 has a secret"},
+		{"ledger at a bad port", "OTP_LEDGER_URL", "redis://:a-secret-of-mine@127.0.0.1:99999", "has a bad port"},
+		{"ledger at no host", "OTP_LEDGER_URL", "rediss://:a-secret-of-mine@", "has a bad host"},
+		{"ledger's password with a slash", "OTP_LEDGER_URL", "redis://:a-secret-of-mine/word@127.0.0.1:1", "has a bad"},
+		{"ledger with a bad escape", "OTP_LEDGER_URL", "redis://:a-secret-of-mine%@127.0.0.1:1", "is not a URL"},
+		{"ledger of another kind", "OTP_LEDGER_URL", "postgres://:a-secret-of-mine@127.0.0.1:1", "has an unknown scheme"},
+		{"ledger with a parameter", "OTP_LEDGER_URL", "redis://127.0.0.1:1?password=a-secret-of-mine", "has a parameter other than master"},
+		{"database of a cluster", "OTP_LEDGER_URL", "redis://:a-secret-of-mine@127.0.0.1:1,127.0.0.1:2/1", "names a database of a cluster"},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
-			r := refusal{variable: fault.variable, says: fault.says, secrets: []string{fault.value, strings.TrimPrefix(fault.value, "app:"), key}}
+			r := refusal{variable: fault.variable, says: fault.says, secrets: []string{fault.value, strings.TrimPrefix(fault.value, "app:"), "a-secret-of-mine", key}}
 			if fault.variable != keyVariable {
 				r.env = []string{keyVariable + "=" + key}
 			}
@@ -324,6 +360,7 @@ func TestBadFiles(t *testing.T) {
 		{keyVariable + "_FILE", ""},
 		{"OTP_SIGNING_KEY_FALLBACKS_FILE", keyVariable + "=" + newKey(t)},
 		{"OTP_API_KEYS_FILE", keyVariable + "=" + newKey(t)},
+		{"OTP_LEDGER_URL_FILE", keyVariable + "=" + newKey(t)},
 		{"OTP_TLS_CERT_FILE", keyVariable + "=" + newKey(t) + " OTP_TLS_KEY_FILE=" + key},
 		{"OTP_TLS_KEY_FILE", keyVariable + "=" + newKey(t) + " OTP_TLS_CERT_FILE=" + cert},
 	} {
@@ -411,7 +448,10 @@ func TestConfigShowsAllVariablesAndNoSecret(t *testing.T) {
 	cmd := command(t.Context(), []string{"config"}, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	out, _ := cmd.Output() // OTP_LEDGER_URL is refused, but only after the table
+	out, err := cmd.Output()
+	if err != nil {
+		t.Error(err)
+	}
 	rows := make(map[string][]string)
 	for line := range strings.Lines(string(out)) {
 		row := strings.Fields(line)

@@ -48,7 +48,7 @@ func TestNoSecretInOutput(t *testing.T) {
 			p := start(t, command(t.Context(), nil, "OTP_LOG_LEVEL=debug", "OTP_LOG_FORMAT="+format,
 				"OTP_SIGNING_KEY_FILE="+keyFile, "OTP_API_KEYS=app:"+apiSecret+",other:"+otherAPI,
 				"OTP_DEFAULT_LENGTH=12", "OTP_DEFAULT_ALPHABET=alphanumeric", "OTP_RESEND_COOLDOWN_SECONDS=0",
-				"OTP_MAX_RESENDS=1", "OTP_LISTEN_ADDR=unix:"+newSocketPath(t), "OTP_ADMIN_ADDR="))
+				"OTP_THROTTLE_AFTER=1", "OTP_THROTTLE_FACTOR_SECONDS=1000", "OTP_MAX_RESENDS=1", "OTP_LISTEN_ADDR=unix:"+newSocketPath(t), "OTP_ADMIN_ADDR="))
 			eventually(t, "listening", func() bool { return strings.Contains(p.stderr.String(), "listening") })
 
 			s := &secretive{newClient(t, socketOf(p), nil), []string{
@@ -82,6 +82,11 @@ func TestNoSecretInOutput(t *testing.T) {
 			s.post(t, "200 revoked", "revoke", fields{"context": revoked.Context})
 			s.post(t, "410 CONTEXT_REVOKED", "verify", fields{"otp": revoked.OTP, "context": revoked.Context})
 			s.post(t, "200", "inspect", fields{"context": revoked.Context})
+
+			locking := s.post(t, "200", "generate", fields{"identifier": identifier})
+			s.post(t, "400 INVALID_OTP", "verify", fields{"otp": typed, "context": locking.Context})
+			s.post(t, "429 N_FAILED_ATTEMPTS", "verify", fields{"otp": locking.OTP, "context": locking.Context})
+			s.do(t, "200 unlocked", http.MethodPost, "/v1/identifiers/unlock", fields{"identifier": identifier}, nil)
 
 			s.post(t, "400 INVALID_CONTEXT", "verify", fields{"otp": typed, "context": revoked.Context + "!!!!"})
 			s.post(t, "400 INVALID_REQUEST", "verify", fields{"otp": 123456, "context": revoked.Context})
@@ -133,6 +138,7 @@ func checkAudit(t *testing.T, p *process) {
 		"otp.generated", "otp.generated", "otp.failed", "otp.verified", "otp.replayed",
 		"otp.generated", "otp.resent", "otp.replayed", "otp.failed", "otp.exhausted",
 		"otp.generated", "otp.revoked", "otp.replayed",
+		"otp.generated", "otp.failed", "otp.throttled",
 	}
 	if len(audit) != len(want) {
 		t.Fatalf("%d audit lines, want %d", len(audit), len(want))
@@ -147,8 +153,8 @@ func checkAudit(t *testing.T, p *process) {
 				t.Errorf("%s: %s is %q, want 22 characters", want[i], field, text)
 			}
 		}
-		if line["identifier_hash"] != audit[0]["identifier_hash"] {
-			t.Errorf("%s: the hash of the one identifier changes", want[i])
+		if other := i == 0; other == (line["identifier_hash"] == audit[1]["identifier_hash"]) {
+			t.Errorf("%s: one identifier has not one hash in each namespace", want[i])
 		}
 		for field, value := range map[string]any{
 			"level": "INFO", "ip": "2001:db8::7", "user_agent": "Agent/1", "namespace": namespaces[i == 0],
@@ -168,8 +174,8 @@ func checkAudit(t *testing.T, p *process) {
 		}
 	}
 	requests := p.stderr.lines("request")
-	if len(requests) != 23 {
-		t.Errorf("%d lines for 23 requests", len(requests))
+	if len(requests) != 27 {
+		t.Errorf("%d lines for 27 requests", len(requests))
 	}
 	for _, line := range requests {
 		for _, field := range []string{"method", "route", "status", "duration", "request_id"} {

@@ -1,0 +1,672 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fernet/fernet-go"
+)
+
+// need skips a test for want of a program, or fails it where OTPD_TEST_REQUIRE_REDIS=1 says that nothing
+// may be skipped.
+func need(tb testing.TB, program string) {
+	tb.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if os.Getenv("OTPD_TEST_REQUIRE_REDIS") == "1" {
+		tb.Fatal(program, " is not installed, and OTPD_TEST_REQUIRE_REDIS=1")
+	}
+	tb.Skip(program, " is not installed")
+}
+
+// redisServer is a real one that keeps nothing on disk.
+type redisServer struct {
+	port, password string
+	process        *process // nil while it does not run
+}
+
+// newRedis returns a server that does not run yet. Its password is secret enough to be looked for.
+func newRedis(tb testing.TB) *redisServer {
+	tb.Helper()
+	need(tb, "redis-server")
+	return &redisServer{port: freePort(tb), password: "the-secret-of-the-ledger"}
+}
+
+// freePort returns one below those that the system gives away by itself, so that it is still free when a
+// server comes back to it.
+func freePort(tb testing.TB) string {
+	tb.Helper()
+	for range 100 {
+		port := strconv.Itoa(20000 + rand.IntN(10000))
+		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = listener.Close()
+			return port
+		}
+	}
+	tb.Fatal("no free port")
+	return ""
+}
+
+func startedRedis(tb testing.TB) *redisServer {
+	tb.Helper()
+	r := newRedis(tb)
+	r.start(tb)
+	return r
+}
+
+// url is what OTP_LEDGER_URL says, or its file.
+func (r *redisServer) url() string { return "redis://:" + r.password + "@127.0.0.1:" + r.port + "/3" }
+
+func (r *redisServer) variable() string { return "OTP_LEDGER_URL=" + r.url() }
+
+func (r *redisServer) start(tb testing.TB) {
+	tb.Helper()
+	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", r.port, "--save", "", "--appendonly", "no",
+		"--requirepass", r.password)
+	cmd.Dir = tb.TempDir()
+	r.process = start(tb, cmd)
+	eventually(tb, "redis-server", func() bool { return strings.Contains(r.process.stdout.String(), "Ready to accept connections") })
+}
+
+func (r *redisServer) kill(tb testing.TB) {
+	tb.Helper()
+	r.process.end(tb, syscall.SIGKILL)
+	r.process = nil
+}
+
+// keys returns the names of all keys.
+func (r *redisServer) keys(tb testing.TB) (names []string) {
+	tb.Helper()
+	conn := dial(tb, "127.0.0.1:"+r.port)
+	defer conn.Close()
+	write(tb, conn, "AUTH "+r.password+"\r\nSELECT 3\r\nKEYS *\r\n")
+	replies := bufio.NewScanner(conn)
+	read := func() string {
+		if !replies.Scan() {
+			tb.Fatal("redis-server says no more")
+		}
+		return replies.Text()
+	}
+	if auth, sel := read(), read(); auth != "+OK" || sel != "+OK" {
+		tb.Fatalf("redis-server says %q and %q", auth, sel)
+	}
+	count, err := strconv.Atoi(strings.TrimPrefix(read(), "*"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for range count {
+		read() // the length
+		names = append(names, read())
+	}
+	return names
+}
+
+// patient has the ledger wait for an answer longer than a busy machine takes.
+const patient = "OTP_LEDGER_TIMEOUT=10s"
+
+// replicas returns clients of n processes that share a signing key and r.
+func replicas(tb testing.TB, r *redisServer, n int, env ...string) (clients []*client) {
+	tb.Helper()
+	env = append([]string{keyVariable + "=" + newKey(tb), r.variable(), patient}, env...)
+	for range n {
+		clients = append(clients, newClient(tb, launch(tb, env...).addr, nil))
+	}
+	return clients
+}
+
+func (c *client) post(tb testing.TB, want, path string, body fields) *answer {
+	tb.Helper()
+	return c.do(tb, want, http.MethodPost, path, body, nil)
+}
+
+func (c *client) unlock(tb testing.TB, identifier string) {
+	tb.Helper()
+	c.post(tb, "200 unlocked", "/v1/identifiers/unlock", fields{"identifier": identifier})
+}
+
+// fail sends a wrong code for an identifier, which must be counted.
+func (c *client) fail(tb testing.TB, identifier string) {
+	tb.Helper()
+	issued := c.post(tb, "200", "/v1/otp/generate", fields{"identifier": identifier})
+	c.verify(tb, "400 INVALID_OTP", wrongCode, issued.Context)
+}
+
+func TestReadyOnceTheLedgerAnswers(t *testing.T) {
+	t.Parallel()
+	r := newRedis(t)
+	p := launch(t, keyVariable+"="+newKey(t), "OTP_LEDGER_URL_FILE="+newFile(t, "# of the ledger\n"+r.url()+"\n"))
+	p.logged(t, "the ledger does not answer yet")
+	c := newClient(t, p.addr, nil)
+	check := func() error {
+		return command(t.Context(), []string{"healthcheck"}, keyVariable+"="+newKey(t), "OTP_LISTEN_ADDR="+p.addr).Run()
+	}
+	var issued *answer
+	down := func() {
+		t.Helper()
+		c.get(t, "200 ok", "/healthz")
+		a := c.get(t, "503 LEDGER_UNAVAILABLE", "/readyz")
+		if a.Header.Get("Retry-After") != "1" || a.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("/readyz: %v %s", a.Header, a)
+		}
+		if check() == nil {
+			t.Error("the health check of a service without its ledger is well")
+		}
+		issued = c.generate(t)
+		c.verify(t, "503 LEDGER_UNAVAILABLE", issued.OTP, issued.Context)
+		c.verify(t, "503 LEDGER_UNAVAILABLE", wrongCode, issued.Context)
+		for _, path := range []string{"/v1/otp/resend", "/v1/otp/revoke", "/v1/otp/inspect"} {
+			c.post(t, "503 LEDGER_UNAVAILABLE", path, fields{"context": issued.Context})
+		}
+		c.post(t, "503 LEDGER_UNAVAILABLE", "/v1/identifiers/unlock", fields{"identifier": "user@example.com"})
+	}
+	up := func() {
+		t.Helper()
+		eventually(t, "ready", func() bool {
+			a, err := c.send(http.MethodGet, "/readyz", nil, nil)
+			return err == nil && a.verdict() == "200 ready"
+		})
+		if err := check(); err != nil {
+			t.Errorf("health check: %v", err)
+		}
+		// The context that got no verdict has all its attempts.
+		if a := c.verify(t, "200 verified", issued.OTP, issued.Context); a.RetryCount != 0 {
+			t.Errorf("after the ledger was down: %s, want no wrong code", a)
+		}
+		c.verify(t, "409 OTP_ALREADY_USED", issued.OTP, issued.Context)
+	}
+	down()
+	r.start(t)
+	up()
+	for range 2 { // nor is a lost connection for good
+		r.kill(t)
+		down()
+		r.start(t)
+		up()
+	}
+	if status := p.end(t, syscall.SIGTERM); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if log := p.stdout.String() + p.stderr.String(); strings.Contains(log, r.password) {
+		t.Errorf("the log holds the ledger's password:\n%s", log)
+	}
+}
+
+func TestShutdownWhileTheLedgerIsOut(t *testing.T) {
+	t.Parallel()
+	r := newRedis(t)
+	p := launch(t, keyVariable+"="+newKey(t), r.variable())
+	if status := p.end(t, syscall.SIGTERM); status != 0 {
+		t.Errorf("exit status %d: %s", status, p.stderr.String())
+	}
+}
+
+// Each of these is refused by the server, and none may repeat the password.
+func TestWrongPasswordOfTheLedger(t *testing.T) {
+	t.Parallel()
+	r := startedRedis(t)
+	const wrong = "not-the-password-of-the-ledger"
+	for name, userinfo := range map[string]string{
+		"wrong": ":" + wrong, "of an unknown user": "somebody:" + wrong, "none": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := "redis://" + userinfo + "@127.0.0.1:" + r.port
+			p := launch(t, keyVariable+"="+newKey(t), "OTP_LEDGER_URL="+url, "OTP_LOG_LEVEL=debug")
+			p.logged(t, "the ledger does not answer yet")
+			c := newClient(t, p.addr, nil)
+			ready := c.get(t, "503 LEDGER_UNAVAILABLE", "/readyz")
+			issued := c.generate(t)
+			a := c.verify(t, "503 LEDGER_UNAVAILABLE", issued.OTP, issued.Context)
+			table, err := command(t.Context(), []string{"config"}, "OTP_LEDGER_URL="+url).CombinedOutput()
+			if err != nil {
+				t.Error(err)
+			}
+			p.end(t, syscall.SIGTERM)
+			for _, text := range []string{p.stderr.String(), p.stdout.String(), string(ready.body), string(a.body), string(table)} {
+				if strings.Contains(text, wrong) || strings.Contains(text, url) {
+					t.Errorf("the URL or its password is in:\n%s", text)
+				}
+			}
+		})
+	}
+}
+
+func TestLedgerURLsThatAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"redis://127.0.0.1:1", "rediss://127.0.0.1:1/", "redis://user:pass%2Fword@127.0.0.1:1/15", "redis://[::1]:1",
+		"redis://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3", "rediss://:secret@127.0.0.1:1,127.0.0.1:2/3?master=otpd",
+	} {
+		t.Run(url, func(t *testing.T) {
+			t.Parallel()
+			p := launch(t, keyVariable+"="+newKey(t), "OTP_LEDGER_URL="+url)
+			newClient(t, p.addr, nil).get(t, "503 LEDGER_UNAVAILABLE", "/readyz")
+			scheme, _, _ := strings.Cut(url, ":")
+			if line := p.stderr.lines("listening")[0]; line["ledger"] != scheme {
+				t.Errorf("the ledger is %v in the log, want %s and nothing more", line["ledger"], scheme)
+			}
+		})
+	}
+}
+
+func TestReplicasShareTheLedger(t *testing.T) {
+	t.Parallel()
+	r := startedRedis(t)
+	c := replicas(t, r, 2, "OTP_RESEND_COOLDOWN_SECONDS=0", "OTP_THROTTLE_AFTER=2", "OTP_THROTTLE_FACTOR_SECONDS=1800")
+	issue := func(tb testing.TB) *answer {
+		tb.Helper()
+		return c[0].post(tb, "200", "/v1/otp/generate", fields{})
+	}
+	t.Run("single use", func(t *testing.T) {
+		issued := issue(t)
+		c[0].verify(t, "200 verified", issued.OTP, issued.Context)
+		c[1].verify(t, "409 OTP_ALREADY_USED", issued.OTP, issued.Context)
+		c[0].verify(t, "409 OTP_ALREADY_USED", issued.OTP, issued.Context)
+	})
+	t.Run("attempts", func(t *testing.T) {
+		issued := issue(t)
+		for attempt := range 3 { // always with the first context
+			if a := c[attempt%2].verify(t, "400 INVALID_OTP", wrongCode, issued.Context); a.AttemptsRemaining != 2-attempt {
+				t.Errorf("%d attempts remain, want %d", a.AttemptsRemaining, 2-attempt)
+			}
+		}
+		c[1].verify(t, "429 MAX_RETRIES_EXCEEDED", issued.OTP, issued.Context)
+		c[0].verify(t, "429 MAX_RETRIES_EXCEEDED", issued.OTP, issued.Context)
+	})
+	t.Run("revoked", func(t *testing.T) {
+		issued := issue(t)
+		c[1].post(t, "200 revoked", "/v1/otp/revoke", fields{"context": issued.Context})
+		c[0].verify(t, "410 CONTEXT_REVOKED", issued.OTP, issued.Context)
+	})
+	t.Run("superseded", func(t *testing.T) {
+		issued := issue(t)
+		resent := c[1].post(t, "200", "/v1/otp/resend", fields{"context": issued.Context})
+		c[0].verify(t, "409 CONTEXT_SUPERSEDED", issued.OTP, issued.Context)
+		c[0].post(t, "409 CONTEXT_SUPERSEDED", "/v1/otp/resend", fields{"context": issued.Context})
+		c[0].verify(t, "200 verified", resent.OTP, resent.Context)
+	})
+	t.Run("throttled and unlocked", func(t *testing.T) {
+		const user = "locked@example.com"
+		for i := range 3 {
+			c[i%2].fail(t, user)
+		}
+		issued := c[0].post(t, "200", "/v1/otp/generate", fields{"identifier": user})
+		for i := range 4 {
+			a := c[i%2].verify(t, "429 N_FAILED_ATTEMPTS", issued.OTP, issued.Context)
+			if wait, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || wait < 3000 || wait > 3600 {
+				t.Errorf("Retry-After: %q, want what is left of 3600", a.Header.Get("Retry-After"))
+			}
+		}
+		c[1].unlock(t, user)
+		c[0].verify(t, "200 verified", issued.OTP, issued.Context)
+	})
+	t.Run("one of many at once", func(t *testing.T) {
+		issued := issue(t)
+		if n := successes(t, c, issued.OTP, issued.Context); n != 1 {
+			t.Errorf("%d of many right codes were accepted, want 1", n)
+		}
+	})
+}
+
+// successes sends a right code with each of some contexts many times at once to all clients and returns
+// how often it was accepted.
+func successes(tb testing.TB, clients []*client, code string, contexts ...string) int {
+	tb.Helper()
+	var accepted atomic.Int32
+	var sending sync.WaitGroup
+	for range 20 {
+		for _, c := range clients {
+			for _, token := range contexts {
+				sending.Go(func() {
+					a, err := c.send(http.MethodPost, "/v1/otp/verify", fields{"otp": code, "context": token}, nil)
+					switch {
+					case err != nil:
+						tb.Error(err)
+					case a.verdict() == "200 verified":
+						accepted.Add(1)
+					case a.verdict() != "409 OTP_ALREADY_USED":
+						tb.Errorf("verify: %s", a)
+					}
+				})
+			}
+		}
+	}
+	sending.Wait()
+	return int(accepted.Load())
+}
+
+func TestCooldownIsSharedByReplicas(t *testing.T) {
+	t.Parallel()
+	c := replicas(t, startedRedis(t), 2, "OTP_RESEND_COOLDOWN_SECONDS=3600", "OTP_EXPIRY_SECONDS=7200", "OTP_SESSION_EXPIRY_SECONDS=7200")
+	issued := c[0].generate(t)
+	for _, replica := range c {
+		replica.post(t, "429 COOLDOWN_DURATION_PENDING", "/v1/otp/resend", fields{"context": issued.Context})
+	}
+}
+
+func TestCountSurvivesKill(t *testing.T) {
+	t.Parallel()
+	r := startedRedis(t)
+	env := []string{keyVariable + "=" + newKey(t), r.variable(), patient, "OTP_THROTTLE_AFTER=2", "OTP_THROTTLE_FACTOR_SECONDS=1800"}
+	p := launch(t, env...)
+	restarted := func() *client {
+		t.Helper()
+		p.end(t, syscall.SIGKILL)
+		p = launch(t, env...)
+		return newClient(t, p.addr, nil)
+	}
+	c := newClient(t, p.addr, nil)
+	guessed, used := c.post(t, "200", "/v1/otp/generate", fields{}), c.post(t, "200", "/v1/otp/generate", fields{})
+	for attempt := range 3 {
+		c = restarted()
+		if a := c.verify(t, "400 INVALID_OTP", wrongCode, guessed.Context); a.AttemptsRemaining != 2-attempt {
+			t.Errorf("after a kill %d attempts remain, want %d", a.AttemptsRemaining, 2-attempt)
+		}
+		c.fail(t, "user@example.com")
+	}
+	restarted().verify(t, "429 MAX_RETRIES_EXCEEDED", guessed.OTP, guessed.Context)
+	issued := newClient(t, p.addr, nil).generate(t)
+	restarted().verify(t, "429 N_FAILED_ATTEMPTS", issued.OTP, issued.Context)
+	newClient(t, p.addr, nil).verify(t, "200 verified", used.OTP, used.Context)
+	restarted().verify(t, "409 OTP_ALREADY_USED", used.OTP, used.Context)
+}
+
+func TestMetricsOfRedis(t *testing.T) {
+	t.Parallel()
+	r := startedRedis(t)
+	p := launch(t, keyVariable+"="+newKey(t), r.variable(), patient, "OTP_RESEND_COOLDOWN_SECONDS=0")
+	c := newClient(t, p.addr, nil)
+	if err := c.verifyFlow(); err != nil {
+		t.Fatal(err)
+	}
+	issued := c.generate(t)
+	inspect := func(want string) { t.Helper(); c.post(t, want, "/v1/otp/inspect", fields{"context": issued.Context}) }
+	inspect("200")
+	issued = c.post(t, "200", "/v1/otp/resend", fields{"context": issued.Context})
+	c.post(t, "200 revoked", "/v1/otp/revoke", fields{"context": issued.Context})
+	c.unlock(t, "user@example.com")
+	r.kill(t)
+	inspect("503 LEDGER_UNAVAILABLE")
+	c.verify(t, "503 LEDGER_UNAVAILABLE", wrongCode, issued.Context)
+	c.get(t, "503 LEDGER_UNAVAILABLE", "/readyz")
+
+	text := string(newClient(t, p.admin, nil).get(t, "200", "/metrics").body)
+	for operation, want := range map[string]struct{ operations, errors int }{
+		"attempt": {3, 1}, "resend": {1, 0}, "revoke": {1, 0}, "state": {2, 1}, "unlock": {1, 0}, "ping": {1, 1},
+	} {
+		for _, line := range []string{
+			fmt.Sprintf(`otpd_ledger_operations_total{operation=%q} %d`, operation, want.operations),
+			fmt.Sprintf(`otpd_ledger_errors_total{operation=%q} %d`, operation, want.errors),
+			fmt.Sprintf(`otpd_ledger_duration_seconds_count{operation=%q} %d`, operation, want.operations),
+		} {
+			if !strings.Contains(text, "\n"+line+"\n") {
+				t.Errorf("no metric %s", line)
+			}
+		}
+	}
+	if strings.Contains(text, "\notpd_ledger_entries") {
+		t.Error("the entries of a ledger in another process are counted")
+	}
+}
+
+func TestThrottleOverTheWire(t *testing.T) {
+	t.Parallel()
+	const user = "user@example.com"
+	p := launch(t, keyVariable+"="+newKey(t), "OTP_THROTTLE_AFTER=1", "OTP_THROTTLE_FACTOR_SECONDS=1000", "OTP_THROTTLE_MAX_SECONDS=600")
+	c := newClient(t, p.addr, nil)
+	c.fail(t, user)
+	c.fail(t, user)
+	issued := c.generate(t)
+	a := c.verify(t, "429 N_FAILED_ATTEMPTS", issued.OTP, issued.Context)
+	wait, err := strconv.Atoi(a.Header.Get("Retry-After"))
+	if err != nil || wait <= 500 || wait > 600 || !bytes.Contains(a.body, []byte(fmt.Sprintf(`"retry_after_seconds":%d`, wait))) {
+		t.Errorf("Retry-After: %q in %s, want what is left of 600", a.Header.Get("Retry-After"), a)
+	}
+	c.unlock(t, user)
+	c.verify(t, "200 verified", issued.OTP, issued.Context)
+	c.post(t, "400 MISSING_FIELDS", "/v1/identifiers/unlock", fields{})
+	c.do(t, "405 METHOD_NOT_ALLOWED", http.MethodGet, "/v1/identifiers/unlock", nil, nil)
+	var throttled int
+	for _, line := range p.stderr.lines("audit") {
+		if line["event"] == "otp.throttled" && line["id"] == issued.ID {
+			throttled++
+		}
+	}
+	if throttled != 1 {
+		t.Errorf("%d audit lines otp.throttled, want 1", throttled)
+	}
+}
+
+func TestThrottleIsOff(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, launch(t, keyVariable+"="+newKey(t), "OTP_THROTTLE_AFTER=0", "OTP_THROTTLE_FACTOR_SECONDS=0").addr, nil)
+	for range 30 {
+		c.fail(t, "user@example.com")
+	}
+	if err := c.verifyFlow(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRotationSplitsNoVerification changes the signing keys from A to B in the middle of verifications:
+// what the ledger knows of one must hold for its contexts of either key.
+func TestRotationSplitsNoVerification(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"memory", "redis", "redis, replicas one by one"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := "OTP_LEDGER_URL=memory:"
+			var r *redisServer
+			if name != "memory" {
+				r = startedRedis(t)
+				url = r.variable()
+			}
+			f := &rotation{tb: t, a: newKey(t), b: newKey(t)}
+			f.file = newFile(t, f.a)
+			env := []string{url, patient, "OTP_RESEND_COOLDOWN_SECONDS=0", "OTP_DEFAULT_MAX_RETRIES=5",
+				"OTP_THROTTLE_AFTER=5", "OTP_THROTTLE_FACTOR_SECONDS=1800"}
+			f.process = launch(t, append(env, "OTP_SIGNING_KEY_FILE="+f.file)...)
+			f.clients = []*client{newClient(t, f.process.addr, nil)}
+			if name == "redis, replicas one by one" { // these have the new key already, and never seal with the old one
+				ahead := launch(t, append(env, keyVariable+"="+f.b, "OTP_SIGNING_KEY_FALLBACKS="+f.a)...)
+				f.clients = append(f.clients, newClient(t, ahead.addr, nil))
+			}
+			f.run()
+			if r != nil {
+				f.checkKeys(r)
+			}
+		})
+	}
+}
+
+type rotation struct {
+	tb      testing.TB
+	a, b    string
+	file    string
+	process *process  // reads file
+	clients []*client // of process first
+	turn    int
+	issued  int // verifications
+}
+
+// use makes the process hold keys, the first of which seals.
+func (f *rotation) use(keys ...string) {
+	f.tb.Helper()
+	replaceFile(f.tb, f.file, strings.Join(keys, "\n"))
+	hangUp(f.tb, f.process)
+	eventually(f.tb, "the new keys", func() bool { return sealsWith(f.tb, f.clients[0], keys[0]) })
+}
+
+// next returns the clients in turn.
+func (f *rotation) next() *client {
+	f.turn++
+	return f.clients[f.turn%len(f.clients)]
+}
+
+// issue begins a verification under the key A, for an identifier of its own.
+func (f *rotation) issue() *answer {
+	f.tb.Helper()
+	f.issued++
+	return f.clients[0].post(f.tb, "200", "/v1/otp/generate", fields{"identifier": fmt.Sprintf("user-%d@example.com", f.issued)})
+}
+
+// wrong sends a wrong code, which must leave so many attempts, and returns the updated context.
+func (f *rotation) wrong(token string, remaining int) string {
+	f.tb.Helper()
+	a := f.next().verify(f.tb, "400 INVALID_OTP", wrongCode, token)
+	if a.AttemptsRemaining != remaining {
+		f.tb.Fatalf("%d attempts remain, want %d", a.AttemptsRemaining, remaining)
+	}
+	return a.Context
+}
+
+// all sends a code with each context to each replica, which must say want.
+func (f *rotation) all(want, code string, tokens ...string) {
+	f.tb.Helper()
+	for _, token := range tokens {
+		for _, c := range f.clients {
+			c.verify(f.tb, want, code, token)
+		}
+	}
+}
+
+func (f *rotation) run() {
+	t := f.tb
+	spent, used, raced, late, revoked, resent := f.issue(), f.issue(), f.issue(), f.issue(), f.issue(), f.issue()
+	library := f.ofTheLibrary()
+	var locked []*answer
+	for range 4 {
+		locked = append(locked, f.clients[0].post(t, "200", "/v1/otp/generate", fields{"identifier": "locked@example.com"}))
+	}
+
+	// Under A, or under B on the replica that is ahead.
+	spent1 := f.wrong(spent.Context, 4)
+	used1 := f.wrong(used.Context, 4)
+	library1 := f.wrong(library, 2)
+	f.wrong(locked[0].Context, 4)
+	f.wrong(locked[0].Context, 3)
+
+	f.use(f.b, f.a)
+	spent2 := f.wrong(spent.Context, 3)
+	spent3 := f.wrong(spent1, 2)
+	used2 := f.wrong(used1, 3)
+	raced1 := f.wrong(raced.Context, 4)
+	raced2 := f.wrong(raced1, 3)
+	late1 := f.wrong(late.Context, 4)
+	revoked1 := f.wrong(revoked.Context, 4)
+	resent1 := f.wrong(resent.Context, 4)
+	library2 := f.wrong(library, 1)
+	f.wrong(locked[1].Context, 4)
+	f.wrong(locked[1].Context, 3)
+	locked3 := f.wrong(locked[2].Context, 4)
+
+	f.next().verify(t, "200 verified", used.OTP, used2)
+	f.all("409 OTP_ALREADY_USED", used.OTP, used.Context, used1, used2)
+	if n := successes(t, f.clients, raced.OTP, raced.Context, raced1, raced2); n != 1 {
+		t.Errorf("a code was accepted %d times with contexts of either key, want once", n)
+	}
+	f.next().post(t, "200 revoked", "/v1/otp/revoke", fields{"context": revoked.Context})
+	f.all("410 CONTEXT_REVOKED", revoked.OTP, revoked.Context, revoked1)
+	newer := f.next().post(t, "200", "/v1/otp/resend", fields{"context": resent.Context})
+	f.all("409 CONTEXT_SUPERSEDED", resent.OTP, resent.Context, resent1)
+	spent4 := f.wrong(spent2, 1)
+
+	f.use(f.b)
+	if len(f.clients) > 1 {
+		f.clients = f.clients[:1] // the other one knows A for ever
+	}
+	spent5 := f.wrong(spent4, 0)
+	f.all("429 MAX_RETRIES_EXCEEDED", spent.OTP, spent2, spent3, spent4, spent5)
+	f.all("409 OTP_ALREADY_USED", used.OTP, used2)
+	f.all("410 CONTEXT_REVOKED", revoked.OTP, revoked1)
+	f.all("409 CONTEXT_SUPERSEDED", resent.OTP, resent1)
+	f.next().verify(t, "200 verified", newer.OTP, newer.Context)
+	f.next().verify(t, "200 verified", late.OTP, late1)
+	f.all("409 OTP_ALREADY_USED", late.OTP, late1)
+	f.wrong(library2, 0)
+	f.all("429 MAX_RETRIES_EXCEEDED", libraryCode, library2)
+	f.all("400 INVALID_CONTEXT", spent.OTP, spent.Context)
+
+	// The identifier has failed five times, for contexts of A. Once more locks it for them.
+	locked4 := f.wrong(locked3, 3)
+	f.all("429 N_FAILED_ATTEMPTS", locked[2].OTP, locked3, locked4)
+
+	// And should the old key come back, nothing is forgotten.
+	f.use(f.a, f.b)
+	f.all("429 MAX_RETRIES_EXCEEDED", spent.OTP, spent.Context, spent1, spent5)
+	f.all("409 OTP_ALREADY_USED", used.OTP, used.Context, used1, used2)
+	f.all("429 MAX_RETRIES_EXCEEDED", libraryCode, library, library1)
+	f.all("429 N_FAILED_ATTEMPTS", locked[3].OTP, locked[3].Context)
+	f.next().unlock(t, "locked@example.com")
+	f.next().verify(t, "200 verified", locked[3].OTP, locked[3].Context)
+}
+
+const libraryCode = "271828"
+
+// ofTheLibrary returns a context as django-otp-actions makes it under the key A: without an id.
+func (f *rotation) ofTheLibrary() string {
+	f.tb.Helper()
+	key, err := fernet.DecodeKey(f.a)
+	if err != nil {
+		f.tb.Fatal(err)
+	}
+	token, err := fernet.EncryptAndSign(libraryClaims(f.tb), key)
+	if err != nil {
+		f.tb.Fatal(err)
+	}
+	return string(token)
+}
+
+func libraryClaims(tb testing.TB) []byte {
+	tb.Helper()
+	now, hash := time.Now().Unix(), sha256.Sum256([]byte(libraryCode))
+	claims, err := json.Marshal(fields{
+		"identifier": "user@library.example", "otp_hash": hex.EncodeToString(hash[:]), "metadata": nil, "timestamp": now,
+		"otp_expiry": now + 300, "session_expiry": now + 900, "retry_count": 0, "max_retries": 3,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return claims
+}
+
+// checkKeys checks that each verification that was attempted has one key, and each identifier with
+// failures one.
+func (f *rotation) checkKeys(r *redisServer) {
+	f.tb.Helper()
+	var verifications, subjects int
+	for _, name := range r.keys(f.tb) {
+		switch {
+		case name == "otpd:ping":
+		case strings.Contains(name, "}:"):
+			verifications++
+		default:
+			subjects++
+		}
+	}
+	const others = 1 + 4 // of the library, and for the locked identifier
+	if verifications != f.issued+others {
+		f.tb.Errorf("%d keys for %d verifications", verifications, f.issued+others)
+	}
+	// Used, raced, late and resent were verified, and the locked one was: what is left is spent, revoked
+	// and the library's.
+	if subjects != 3 {
+		f.tb.Errorf("%d keys for the failures of 3 identifiers: %q", subjects, r.keys(f.tb))
+	}
+}
