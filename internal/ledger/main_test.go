@@ -4,13 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"os"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		stopSharedServer()
+		os.Exit(code)
+	}))
+}
 
 var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -31,6 +37,7 @@ var remembering = []struct {
 	open func(t testing.TB, throttle Throttle) ledger
 }{
 	{"memory", func(t testing.TB, throttle Throttle) ledger { return newMemory(t, 1_000_000, throttle) }},
+	{"redis", func(t testing.TB, throttle Throttle) ledger { return openReplicas(t, 3, throttle) }},
 }
 
 func newMemory(t testing.TB, maxEntries int, throttle Throttle) *Memory {
