@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 type step struct {
@@ -128,6 +129,36 @@ func TestConformance(t *testing.T) {
 			{state.after(1), Outcome{Exhausted, 1, 0}},
 			{state.of(1), Outcome{Admitted, 0, 0}},
 			{right, Outcome{Admitted, 0, 0}},
+		}},
+		{"an unlock says nothing of a verification", 3, []step{
+			{wrong, Outcome{Admitted, 1, 0}},
+			{unlock, Outcome{Admitted, 0, 0}},
+			{wrong, Outcome{Admitted, 2, 0}},
+		}},
+		{"a resend waits until the context's code is old enough", 3, []step{
+			{resend.cooling(30 * time.Second), Outcome{Cooling, 0, 30 * time.Second}},
+			{resend.cooling(30 * time.Second).later(30*time.Second - time.Millisecond), Outcome{Cooling, 0, time.Millisecond}},
+			{right.later(time.Second), Outcome{Admitted, 0, 0}},
+		}},
+		{"a resend waits until the newest code is old enough", 3, []step{
+			{resend.cooling(30 * time.Second).later(30 * time.Second), Outcome{Admitted, 0, 0}},
+			{resend.cooling(30 * time.Second).later(30 * time.Second), Outcome{Superseded, 0, 0}},
+			{resend.of(1).cooling(30 * time.Second).later(time.Minute - time.Millisecond), Outcome{Cooling, 0, time.Millisecond}},
+			{wrong.of(1), Outcome{Admitted, 1, 0}},
+			{resend.of(1).cooling(30 * time.Second).later(time.Minute - time.Second), Outcome{Cooling, 1, time.Second}},
+			{resend.of(1).cooling(30 * time.Second).later(time.Minute), Outcome{Admitted, 1, 0}},
+		}},
+		{"a context tells of a code sent elsewhere", 3, []step{
+			{resend.of(1).issuedAt(10 * time.Second).cooling(30 * time.Second).later(35 * time.Second), Outcome{Cooling, 0, 5 * time.Second}},
+			{resend.of(1).issuedAt(10 * time.Second).cooling(30 * time.Second).later(40 * time.Second), Outcome{Admitted, 0, 0}},
+		}},
+		{"a use counts before a cooldown", 3, []step{
+			{right, Outcome{Admitted, 0, 0}},
+			{resend.cooling(time.Minute), Outcome{Used, 0, 0}},
+		}},
+		{"a lack of attempts counts before a cooldown", 1, []step{
+			{wrong, Outcome{Admitted, 1, 0}},
+			{resend.cooling(time.Minute), Outcome{Exhausted, 1, 0}},
 		}},
 		{"counts beyond any that a context holds", 1000, []step{
 			{right.after(1 << 40), Outcome{Exhausted, 1 << 30, 0}},
@@ -272,6 +303,15 @@ func TestNone(t *testing.T) {
 			{resend.after(1), Outcome{Admitted, 1, 0}},
 			{right, Outcome{Admitted, 0, 0}},
 			{resend.after(3), Outcome{Exhausted, 3, 0}},
+		}},
+		{"a resend waits until the context's code is old enough", 3, []step{
+			{resend.cooling(30 * time.Second).later(29 * time.Second), Outcome{Cooling, 0, time.Second}},
+			{resend.cooling(30 * time.Second).later(30 * time.Second), Outcome{Admitted, 0, 0}},
+			{resend.cooling(30 * time.Second).later(30 * time.Second), Outcome{Admitted, 0, 0}},
+			{resend.after(3).cooling(30 * time.Second), Outcome{Exhausted, 3, 0}},
+		}},
+		{"an unlock is not possible", 3, []step{
+			{unlock, Outcome{Disabled, 0, 0}},
 		}},
 		{"a revocation is not possible", 3, []step{
 			{revoke.after(1), Outcome{Disabled, 1, 0}},

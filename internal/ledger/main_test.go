@@ -67,10 +67,14 @@ type operation struct {
 	attempts int // that the context tells of
 	resends  int
 	cooldown time.Duration
+	at       time.Duration // when, from now
+	issued   time.Duration // when the context's code was, from now
+	on       int           // of which of a test's verifications
 }
 
 func (op operation) do(l ledger, v Verification) (Outcome, error) {
 	v.Attempts, v.Resends = op.attempts, op.resends
+	v.Now, v.IssuedAt = v.Now.Add(op.at), v.IssuedAt.Add(op.issued)
 	ctx := context.Background()
 	switch op.name {
 	case "attempt":
@@ -99,3 +103,8 @@ var (
 
 func (op operation) after(attempts int) operation { op.attempts = attempts; return op }
 func (op operation) of(resends int) operation     { op.resends = resends; return op }
+
+func (op operation) cooling(d time.Duration) operation  { op.cooldown = d; return op }
+func (op operation) later(d time.Duration) operation    { op.at = d; return op }
+func (op operation) issuedAt(d time.Duration) operation { op.issued = d; return op }
+func (op operation) to(verification int) operation      { op.on = verification; return op }
