@@ -14,7 +14,7 @@ IMAGE    ?= otpd
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run dev build test race fuzz bench lint cover image
+.PHONY: help run dev build test race fuzz attack bench lint cover image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 		done; \
 	done
+
+attack: build ## attack bin/otpd with every ledger, and print what each attack got
+	go run ./cmd/otpd-attack -otpd bin/otpd
 
 bench: ## measure over the wire against a bare handler, and in process
 	go test -run '^$$' -bench Wire -timeout 30m ./cmd/otpd

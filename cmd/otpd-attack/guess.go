@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// guessing are attacks on one verification, by whoever holds its contexts.
+var guessing = []attack{
+	{"rollback: 10,000 guesses, all with the first context", rollback},
+	{"500 wrong codes at once", wrongAtOnce},
+	{"500 times the right code at once: right", rightAtOnce},
+	{"250 right and 250 wrong codes at once: right", mixedAtOnce},
+	{"the right code again after success: right", replay},
+	{"the right code after revoking: right", afterRevoking},
+	{"the right code after it has expired, and after its session has", afterExpiry},
+}
+
+// guesses returns n different codes as calls, none of them the right one.
+func guesses(n int, c *client, issued answer) (calls []call) {
+	for i := 0; len(calls) < n; i++ {
+		if code := fmt.Sprintf("%06d", i); code != issued.OTP {
+			calls = append(calls, call{c, verify, attempt(issued, code)})
+		}
+	}
+	return calls
+}
+
+// rightCodes returns n times the right code.
+func rightCodes(n int, c *client, issued answer) []call {
+	return repeat(n, call{c, verify, attempt(issued, issued.OTP)})
+}
+
+// rollback guesses on after the last attempt, and then has the code.
+func rollback(ctx context.Context, t *target) (outcome, error) {
+	const tried, width, space = 10_000, 64, 1_000_000
+	issued, err := t.main.begin(ctx, someone())
+	if err != nil {
+		return outcome{}, err
+	}
+	start := time.Now()
+	calls := append(guesses(tried-1, t.main, issued), rightCodes(1, t.main, issued)...)
+	got, err := volley(ctx, width, calls, evaluated)
+	result := outcome{tried: tried, evaluated: got, least: maxRetries, allowed: ledgered(maxRetries)}
+	if rate := float64(got) / time.Since(start).Seconds(); t.ledger == none {
+		result.note = fmt.Sprintf("%.0f a second. All codes of six digits take %.0f s, and half of them %.0f s.",
+			rate, space/rate, space/2/rate)
+	}
+	return result, err
+}
+
+func wrongAtOnce(ctx context.Context, t *target) (outcome, error) {
+	issued, err := t.main.begin(ctx, someone())
+	if err != nil {
+		return outcome{}, err
+	}
+	got, err := volley(ctx, crowd, guesses(crowd, t.main, issued), evaluated)
+	return outcome{tried: crowd, evaluated: got, least: maxRetries, allowed: ledgered(maxRetries)}, err
+}
+
+func rightAtOnce(ctx context.Context, t *target) (outcome, error) {
+	issued, err := t.main.begin(ctx, someone())
+	if err != nil {
+		return outcome{}, err
+	}
+	got, err := volley(ctx, crowd, rightCodes(crowd, t.main, issued), right)
+	return outcome{tried: crowd, evaluated: got, least: 1, allowed: ledgered(1)}, err
+}
+
+// mixedAtOnce may be left without an attempt before the first right code. So that it shows something,
+// the verification allows more wrong ones than others do.
+func mixedAtOnce(ctx context.Context, t *target) (outcome, error) {
+	issued, err := t.main.must(ctx, generate, fields{"identifier": someone(), "max_retries": 10})
+	if err != nil {
+		return outcome{}, err
+	}
+	var calls []call
+	for _, guess := range guesses(crowd/2, t.main, issued) {
+		calls = append(append(calls, rightCodes(1, t.main, issued)...), guess)
+	}
+	got, err := volley(ctx, crowd, calls, right)
+	return outcome{tried: crowd, evaluated: got, allowed: ledgered(1)}, err
+}
+
+func replay(ctx context.Context, t *target) (outcome, error) {
+	issued, err := t.main.begin(ctx, someone())
+	if err == nil {
+		err = t.main.finish(ctx, issued)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	const tried, width = 100, 50
+	got, err := volley(ctx, width, rightCodes(tried, t.main, issued), right)
+	return outcome{tried: tried, evaluated: got, allowed: ledgered(0)}, err
+}
+
+func afterRevoking(ctx context.Context, t *target) (outcome, error) {
+	issued, err := t.main.begin(ctx, someone())
+	if err == nil {
+		err = t.revoke(ctx, t.main, issued)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	const tried, width = 100, 50
+	got, err := volley(ctx, width, rightCodes(tried, t.main, issued), right)
+	return outcome{tried: tried, evaluated: got, allowed: ledgered(0)}, err
+}
+
+// afterExpiry also has a resend of what has ended.
+func afterExpiry(ctx context.Context, t *target) (outcome, error) {
+	const tried, life = 20, 1
+	result := outcome{tried: 2*tried + 1, allowed: always(0)}
+	var calls []call
+	for _, request := range []fields{
+		{"identifier": someone(), "expiry_seconds": life},
+		{"identifier": someone(), "expiry_seconds": life, "session_expiry_seconds": life},
+	} {
+		issued, err := t.hasty.must(ctx, generate, request)
+		if err != nil {
+			return result, err
+		}
+		calls = append(calls, rightCodes(tried, t.hasty, issued)...)
+		if request["session_expiry_seconds"] != nil {
+			calls = append(calls, resends(1, t.hasty, issued)...)
+		}
+	}
+	err := sleep(ctx, (life*1000+100)*time.Millisecond)
+	if err == nil {
+		result.evaluated, err = volley(ctx, tried, calls, func(a answer) bool { return evaluated(a) || resent(a) })
+	}
+	return result, err
+}
+
+// revoke ends a verification, as far as the ledger can: without one, the service refuses to.
+func (t *target) revoke(ctx context.Context, c *client, issued answer) error {
+	a, err := c.post(ctx, revoke, fields{"context": issued.Context})
+	if disabled := t.ledger == none && a.ErrorCode == "LEDGER_DISABLED"; err == nil && !succeeded(a) && !disabled {
+		err = fmt.Errorf("%s: %v", revoke, a)
+	}
+	return err
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// replicas are attacks on two services that share the signing key and, if it can be shared, the ledger.
+var replicas = []attack{
+	{"500 wrong codes at two replicas at once", replicasWrong},
+	{"500 times the right code at two replicas at once: right", replicasRight},
+	{"the right code at one replica after success at the other: right", replicasReplay},
+	{"the right code at one replica after revoking at the other: right", replicasRevoked},
+	{"a wrong code in each of 200 verifications of one identifier, at two replicas at once", replicasFlows},
+	{"500 wrong codes at two replicas, of which one has a newer signing key", replicasRotated},
+	{"a wrong code in each of 200 verifications, issued by these two for one identifier", replicasRotatedFlows},
+}
+
+const noReplica = skipped("needs a second replica")
+
+// beginAtReplicas has a code issued by the first.
+func beginAtReplicas(ctx context.Context, t *target) (answer, error) {
+	if t.replica == nil {
+		return answer{}, noReplica
+	}
+	return t.main.begin(ctx, someone())
+}
+
+// atBoth gives every other call to the second replica.
+func atBoth(calls []call, second *client) []call {
+	calls = slices.Clone(calls)
+	for i := 1; i < len(calls); i += 2 {
+		calls[i].to = second
+	}
+	return calls
+}
+
+func replicasWrong(ctx context.Context, t *target) (outcome, error) {
+	issued, err := beginAtReplicas(ctx, t)
+	if err != nil {
+		return outcome{}, err
+	}
+	got, err := volley(ctx, crowd, atBoth(guesses(crowd, t.main, issued), t.replica), evaluated)
+	return outcome{tried: crowd, evaluated: got, least: maxRetries, allowed: shared(maxRetries, 2*maxRetries)}, err
+}
+
+func replicasRight(ctx context.Context, t *target) (outcome, error) {
+	issued, err := beginAtReplicas(ctx, t)
+	if err != nil {
+		return outcome{}, err
+	}
+	got, err := volley(ctx, crowd, atBoth(rightCodes(crowd, t.main, issued), t.replica), right)
+	return outcome{tried: crowd, evaluated: got, least: 1, allowed: shared(1, 2)}, err
+}
+
+func replicasReplay(ctx context.Context, t *target) (outcome, error) {
+	issued, err := beginAtReplicas(ctx, t)
+	if err == nil {
+		err = t.main.finish(ctx, issued)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	const tried = 10
+	got, err := inTurn(ctx, rightCodes(tried, t.replica, issued), right)
+	return outcome{tried: tried, evaluated: got, allowed: shared(0, 1)}, err
+}
+
+func replicasRevoked(ctx context.Context, t *target) (outcome, error) {
+	issued, err := beginAtReplicas(ctx, t)
+	if err == nil {
+		err = t.revoke(ctx, t.main, issued)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	const tried = 10
+	got, err := inTurn(ctx, rightCodes(tried, t.replica, issued), right)
+	return outcome{tried: tried, evaluated: got, allowed: shared(0, 1)}, err
+}
+
+func replicasFlows(ctx context.Context, t *target) (outcome, error) {
+	if t.replica == nil {
+		return outcome{}, noReplica
+	}
+	const tried = 200
+	all, err := begin(ctx, t.main, someone(), tried)
+	if err != nil {
+		return outcome{}, err
+	}
+	start := time.Now()
+	got, err := volley(ctx, tried, atBoth(oneGuessEach(t.main, all), t.replica), evaluated)
+	allowed := throttleAllows(time.Since(start))
+	return outcome{tried: tried, evaluated: got, least: throttleAfter + 1, allowed: shared(allowed, 2*allowed)}, err
+}
+
+// newer returns a replica that seals with another key of the ring.
+func (t *target) newer(ctx context.Context) (*client, error) {
+	if t.rig == nil {
+		return nil, noRig
+	}
+	keys := slices.Clone(t.rig.keys)
+	slices.Reverse(keys)
+	second, _, err := t.rig.launch(ctx, keys, "")
+	return second, err
+}
+
+// replicasRotated sends guesses with all contexts that it gets, which the one or the other has sealed.
+func replicasRotated(ctx context.Context, t *target) (outcome, error) {
+	second, err := t.newer(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	issued, err := t.main.begin(ctx, someone())
+	if err != nil {
+		return outcome{}, err
+	}
+	result := outcome{tried: crowd, least: maxRetries, allowed: shared(maxRetries, 2*maxRetries)}
+	contexts := []string{issued.Context}
+	for i, guess := range guesses(crowd, t.main, issued) {
+		to := []*client{t.main, second}[i%2]
+		a, err := to.post(ctx, verify, fields{"otp": guess.code(), "context": contexts[i/2%len(contexts)]})
+		if err != nil {
+			return result, err
+		}
+		if evaluated(a) {
+			result.evaluated++
+			contexts = append(contexts, a.Context)
+		}
+	}
+	return result, nil
+}
+
+// replicasRotatedFlows has the verifications of one identifier under two names, one for each key.
+func replicasRotatedFlows(ctx context.Context, t *target) (outcome, error) {
+	second, err := t.newer(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	const each = 100
+	identifier := someone()
+	olds, err := begin(ctx, t.main, identifier, each)
+	if err != nil {
+		return outcome{}, err
+	}
+	news, err := begin(ctx, second, identifier, each)
+	if err != nil {
+		return outcome{}, err
+	}
+	start := time.Now()
+	calls := slices.Concat(oneGuessEach(t.main, olds), oneGuessEach(second, news))
+	got, err := volley(ctx, 2*each, calls, evaluated)
+	allowed := throttleAllows(time.Since(start))
+	return outcome{
+		tried: 2 * each, evaluated: got, least: throttleAfter + 1,
+		allowed: limits{promise: allowed, memory: 2 * allowed, redis: 2 * allowed, none: unlimited},
+	}, err
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// restarts are attacks on a service that is killed and started again.
+var restarts = []attack{
+	{"the right code again after SIGKILL and restart: right", replayAfterKill},
+	{"500 wrong codes at once, SIGKILL amid, restart, and 500 more", wrongAroundKill},
+	{"500 times the right code at once, SIGKILL amid, restart, and 500 more: right", rightAroundKill},
+}
+
+const noRig = skipped("needs a service that was started for it")
+
+// lives are one service before and after it was killed.
+type lives struct {
+	t    *target
+	now  *client
+	kill func()
+}
+
+func (t *target) begetLives(ctx context.Context) (l lives, err error) {
+	if t.rig == nil {
+		return l, noRig
+	}
+	l.t = t
+	err = l.restart(ctx)
+	return l, err
+}
+
+func (l *lives) restart(ctx context.Context) error {
+	c, p, err := l.t.rig.launch(ctx, l.t.rig.keys, "")
+	if err == nil {
+		l.now, l.kill = c, p.kill
+	}
+	return err
+}
+
+func replayAfterKill(ctx context.Context, t *target) (outcome, error) {
+	const tried = 10
+	result := outcome{tried: tried, allowed: shared(0, 1)}
+	l, err := t.begetLives(ctx)
+	if err != nil {
+		return result, err
+	}
+	issued, err := l.now.begin(ctx, someone())
+	if err == nil {
+		err = l.now.finish(ctx, issued)
+	}
+	if err != nil {
+		return result, err
+	}
+	l.kill()
+	if err := l.restart(ctx); err != nil {
+		return result, err
+	}
+	result.evaluated, err = inTurn(ctx, rightCodes(tried, l.now, issued), right)
+	return result, err
+}
+
+// aroundKill makes the calls at once, kills the service soon after the first answer that counts, and makes
+// them again. What was under way gets no answer.
+func aroundKill(ctx context.Context, t *target, calls func(*client, answer) []call, counts func(answer) bool) (outcome, error) {
+	var result outcome
+	l, err := t.begetLives(ctx)
+	if err != nil {
+		return result, err
+	}
+	issued, err := l.now.begin(ctx, someone())
+	if err != nil {
+		return result, err
+	}
+	killed := make(chan struct{})
+	first := make(chan struct{}, crowd)
+	go func() {
+		defer close(killed)
+		select {
+		case <-first:
+		case <-time.After(time.Second):
+		}
+		l.kill()
+	}()
+	before, _ := volley(ctx, crowd, calls(l.now, issued), func(a answer) bool {
+		if counts(a) {
+			first <- struct{}{}
+		}
+		return counts(a)
+	})
+	<-killed
+	if err := l.restart(ctx); err != nil {
+		return result, err
+	}
+	after, err := volley(ctx, crowd, calls(l.now, issued), counts)
+	result.tried, result.evaluated, result.least = 2*crowd, before+after, 1
+	return result, err
+}
+
+func wrongAroundKill(ctx context.Context, t *target) (outcome, error) {
+	result, err := aroundKill(ctx, t, func(c *client, issued answer) []call { return guesses(crowd, c, issued) }, evaluated)
+	result.allowed = shared(maxRetries, 2*maxRetries)
+	return result, err
+}
+
+func rightAroundKill(ctx context.Context, t *target) (outcome, error) {
+	result, err := aroundKill(ctx, t, func(c *client, issued answer) []call { return rightCodes(crowd, c, issued) }, right)
+	result.allowed = shared(1, 2)
+	return result, err
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+const explanation = `The configuration is the default: 3 attempts a verification, 5 resends, a lock from the 21st wrong code
+for an identifier. Attacks have two API keys and two replicas to work with, and resend without a cooldown.
+  tried      requests that the attacker sent to gain something
+  evaluated  answers that gave it: that a code was right or wrong, or what the attack's name says
+  allowed    what the design allows with this ledger
+`
+
+// attack is one way to get more than the design allows.
+type attack struct {
+	name string
+	run  func(context.Context, *target) (outcome, error)
+}
+
+// outcome is what an attack got.
+type outcome struct {
+	tried, evaluated int
+	least            int // evaluated if the service works; fewer show nothing
+	allowed          limits
+	note             string
+}
+
+// limits is what the design allows: by its promise, which holds as long as the ledger loses nothing and
+// all replicas share it, and by what is documented of each ledger.
+type limits struct{ promise, memory, redis, none int }
+
+const unlimited = math.MaxInt
+
+func always(n int) limits { return limits{n, n, n, n} }
+
+// ledgered is the limit that takes a ledger.
+func ledgered(n int) limits { return limits{n, n, n, unlimited} }
+
+// shared is the limit that takes a ledger which outlives or joins processes. Without it there are m.
+func shared(n, m int) limits { return limits{promise: n, memory: m, redis: n, none: unlimited} }
+
+func (l limits) of(ledger string) int {
+	return map[string]int{memory: l.memory, redis: l.redis, none: l.none}[ledger]
+}
+
+// skipped is the error of an attack that the target is no target for.
+type skipped string
+
+func (s skipped) Error() string { return string(s) }
+
+// row is one line of the table.
+type row struct {
+	name    string
+	outcome outcome
+	allowed int
+	err     error
+}
+
+func (a attack) carryOut(ctx context.Context, t *target) row {
+	got, err := a.run(ctx, t)
+	return row{a.name, got, got.allowed.of(t.ledger), err}
+}
+
+const (
+	holds      = "holds"
+	documented = "documented loss"
+	exceeded   = "EXCEEDED"
+)
+
+func (r row) verdict() string {
+	if reason, ok := errors.AsType[skipped](r.err); ok {
+		return "skipped: " + reason.Error()
+	}
+	switch got := r.outcome.evaluated; {
+	case r.err != nil:
+		return "FAILED: " + r.err.Error()
+	case got > r.allowed:
+		return exceeded
+	case got < r.outcome.least:
+		return fmt.Sprintf("SHOWS NOTHING: a service that works evaluates %d", r.outcome.least)
+	case got > r.outcome.allowed.promise:
+		return documented
+	}
+	return holds
+}
+
+// held reports whether no row is worse than documented.
+func held(rows []row) bool {
+	for _, r := range rows {
+		_, isSkipped := errors.AsType[skipped](r.err)
+		if v := r.verdict(); v != holds && v != documented && !isSkipped {
+			return false
+		}
+	}
+	return true
+}
+
+// cells returns the row as the table has it.
+func (r row) cells() []string {
+	if r.err != nil {
+		return []string{r.name, "", "", "", r.verdict()}
+	}
+	allowed := "no limit"
+	if r.allowed != unlimited {
+		allowed = strconv.Itoa(r.allowed)
+	}
+	return []string{r.name, strconv.Itoa(r.outcome.tried), strconv.Itoa(r.outcome.evaluated), allowed, r.verdict()}
+}
+
+// print writes the rows as a table in Markdown, and then what they have to say beyond numbers.
+func print(w io.Writer, rows []row) {
+	table := [][]string{{"attack", "tried", "evaluated", "allowed", "verdict"}}
+	for _, r := range rows {
+		table = append(table, r.cells())
+	}
+	widths := make([]int, len(table[0]))
+	for _, cells := range table {
+		for i, cell := range cells {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for i, cells := range table {
+		for column, cell := range cells {
+			fmt.Fprintf(w, "| %s ", pad(cell, widths[column], isNumber(column)))
+		}
+		fmt.Fprintln(w, "|")
+		for column := range cells {
+			if i > 0 {
+				break
+			}
+			rule := strings.Repeat("-", widths[column]+1)
+			if isNumber(column) {
+				rule += ":"
+			} else {
+				rule += "-"
+			}
+			fmt.Fprint(w, "|", rule)
+		}
+		if i == 0 {
+			fmt.Fprintln(w, "|")
+		}
+	}
+	for _, r := range rows {
+		if r.outcome.note != "" {
+			fmt.Fprintf(w, "\n%s: %s\n", r.name, r.outcome.note)
+		}
+	}
+}
+
+func isNumber(column int) bool { return 1 <= column && column <= 3 }
+
+func pad(text string, width int, right bool) string {
+	space := strings.Repeat(" ", width-utf8.RuneCountInString(text))
+	if right {
+		return space + text
+	}
+	return text + space
+}

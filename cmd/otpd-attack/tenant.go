@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// tenants are attacks of one API key's holder on another's verifications, or of nobody's.
+var tenants = []attack{
+	{"the right code under another API key", otherKey},
+	{"wrong codes under another API key: attempts used up", otherKeyWears},
+	{"resending, revoking and inspecting under another API key: done", otherKeyManages},
+	{"wrong codes for another's identifier under one's own API key: locked out", otherKeyLocks},
+	{"unlocking an identifier under another API key, to guess on", otherKeyUnlocks},
+	{"every operation with no API key or a wrong one: done", noKey},
+}
+
+const noOther = skipped("needs a second API key")
+
+// beginForOther has a code issued that another tenant wants.
+func beginForOther(ctx context.Context, t *target) (answer, error) {
+	if t.other == nil {
+		return answer{}, noOther
+	}
+	return t.main.begin(ctx, someone())
+}
+
+func otherKey(ctx context.Context, t *target) (outcome, error) {
+	issued, err := beginForOther(ctx, t)
+	if err != nil {
+		return outcome{}, err
+	}
+	const tried = 100
+	got, err := volley(ctx, 10, rightCodes(tried, t.other, issued), evaluated)
+	if err == nil && got == 0 {
+		err = t.main.finish(ctx, issued)
+	}
+	return outcome{tried: tried, evaluated: got, allowed: always(0)}, err
+}
+
+func otherKeyWears(ctx context.Context, t *target) (outcome, error) {
+	issued, err := beginForOther(ctx, t)
+	if err != nil {
+		return outcome{}, err
+	}
+	const tried = 100
+	if _, err := volley(ctx, 10, guesses(tried, t.other, issued), evaluated); err != nil {
+		return outcome{}, err
+	}
+	a, err := t.main.must(ctx, inspect, fields{"context": issued.Context})
+	return outcome{tried: tried, evaluated: maxRetries - a.AttemptsRemaining, allowed: always(0)}, err
+}
+
+func otherKeyManages(ctx context.Context, t *target) (outcome, error) {
+	issued, err := beginForOther(ctx, t)
+	if err != nil {
+		return outcome{}, err
+	}
+	var calls []call
+	for _, path := range []string{resend, revoke, inspect} {
+		calls = append(calls, call{t.other, path, fields{"context": issued.Context}})
+	}
+	got, err := inTurn(ctx, calls, succeeded)
+	if err == nil && got == 0 {
+		err = t.main.finish(ctx, issued)
+	}
+	return outcome{tried: len(calls), evaluated: got, allowed: always(0)}, err
+}
+
+// otherKeyLocks also tries an identifier that is the same when it is written behind the tenant's name.
+func otherKeyLocks(ctx context.Context, t *target) (outcome, error) {
+	const each = throttleAfter + 5
+	if t.other == nil {
+		return outcome{}, noOther
+	}
+	identifier := someone()
+	result := outcome{allowed: always(0)}
+	for _, attacked := range []string{identifier, mainTenant[len(otherTenant):] + identifier} {
+		all, err := begin(ctx, t.other, attacked, each)
+		if err != nil {
+			return result, err
+		}
+		if _, err := volley(ctx, each, oneGuessEach(t.other, all), evaluated); err != nil {
+			return result, err
+		}
+		result.tried += each
+	}
+	issued, err := t.main.begin(ctx, identifier)
+	if err != nil {
+		return result, err
+	}
+	a, err := t.main.post(ctx, verify, attempt(issued, issued.OTP))
+	if err == nil && !right(a) {
+		result.evaluated++
+	}
+	return result, err
+}
+
+func otherKeyUnlocks(ctx context.Context, t *target) (outcome, error) {
+	const rounds, each = 5, throttleAfter + 5
+	if t.other == nil {
+		return outcome{}, noOther
+	}
+	identifier := someone()
+	result := outcome{least: throttleAfter + 1}
+	start := time.Now()
+	for range rounds {
+		all, err := begin(ctx, t.main, identifier, each)
+		if err != nil {
+			return result, err
+		}
+		got, err := volley(ctx, each, oneGuessEach(t.main, all), evaluated)
+		if err != nil {
+			return result, err
+		}
+		result.tried, result.evaluated = result.tried+each, result.evaluated+got
+		if _, err := t.other.post(ctx, unlock, fields{"identifier": identifier}); err != nil {
+			return result, err
+		}
+	}
+	result.allowed = ledgered(throttleAllows(time.Since(start)))
+	return result, nil
+}
+
+func noKey(ctx context.Context, t *target) (outcome, error) {
+	if t.main.secret == "" {
+		return outcome{}, skipped("needs an API key")
+	}
+	issued, err := t.main.begin(ctx, someone())
+	if err != nil {
+		return outcome{}, err
+	}
+	secret := t.main.secret
+	var calls []call
+	for _, wrong := range []string{"", secret[:len(secret)-1], secret + "x", mainTenant, mainTenant + ":" + secret, "null"} {
+		nobody := t.main.with(wrong)
+		calls = append(calls, call{nobody, generate, fields{}}, call{nobody, verify, attempt(issued, issued.OTP)},
+			call{nobody, unlock, fields{"identifier": "someone"}})
+		for _, path := range []string{resend, revoke, inspect} {
+			calls = append(calls, call{nobody, path, fields{"context": issued.Context}})
+		}
+	}
+	refused := func(a answer) bool { return a.code == http.StatusUnauthorized }
+	got, err := inTurn(ctx, calls, func(a answer) bool { return !refused(a) })
+	if err == nil && got == 0 {
+		err = t.main.finish(ctx, issued)
+	}
+	return outcome{tried: len(calls), evaluated: got, allowed: always(0)}, err
+}

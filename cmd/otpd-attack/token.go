@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// tokens are attacks by the text of a context.
+var tokens = []attack{
+	{"the right code with respelt contexts, before and after success", respelt},
+	{"the right code with contexts that have one character changed", changed},
+	{"a context after success, its characters as JSON escapes: right", escaped},
+}
+
+const urlSafe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// spellings returns texts that a lax decoder takes for the token.
+func spellings(token string) []string {
+	body := strings.TrimRight(token, "=")
+	padding := token[len(body):]
+	standard := strings.NewReplacer("-", "+", "_", "/").Replace(token)
+	all := []string{
+		standard, strings.ReplaceAll(token, "-", "+"), strings.ReplaceAll(token, "_", "/"),
+		strings.TrimRight(standard, "="),
+		body, body + "=", body + "==", body + "===", token + "=", token + "==",
+		body + strings.ReplaceAll(padding, "=", "%3D"), body + strings.ReplaceAll(padding, "=", "%3d"),
+		token + "A", token + "AAAA", token + "====", token + token, token + ".", token + "," + token,
+		token + "#", token + "?", token + "&", token + `\`, token + "\x00", "\x00" + token, token + "é", "\ufeff" + token,
+		`"` + token + `"`, "'" + token + "'", "=" + token, "A" + token, "Bearer " + token,
+		base64.StdEncoding.EncodeToString([]byte(token)), base64.URLEncoding.EncodeToString([]byte(token)),
+		strings.ToUpper(token), strings.ToLower(token),
+	}
+	for _, space := range []string{" ", "\t", "\n", "\r", "\r\n", "\v", "\f", "\u0085", "\u00a0", "\u200b", "\u2028"} {
+		all = append(all, token+space, space+token, body+space+padding, insert(token, 1, space),
+			insert(token, 4, space), insert(token, 64, space), insert(token, 76, space), insert(token, len(token)/2, space))
+	}
+	for _, odd := range []string{"=", "-", "!", ".", "*", "==", "%0A", "%20"} {
+		all = append(all, insert(token, 4, odd), insert(token, len(token)/2, odd))
+	}
+	// The last character before the padding has bits that decode to nothing.
+	for _, last := range urlSafe {
+		all = append(all, body[:len(body)-1]+string(last)+padding, body[:len(body)-1]+string(last))
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(text string) bool { return text == token })
+}
+
+func insert(token string, at int, text string) string { return token[:at] + text + token[at:] }
+
+// beginPadded has a code issued whose context ends in padding and has the characters that base64 has two
+// of: so that it has all the spellings there are. How long a context is depends on the identifier.
+func beginPadded(ctx context.Context, c *client, padding int) (issued answer, err error) {
+	for tried := range 1000 {
+		if issued, err = c.begin(ctx, someone()+strings.Repeat("m", tried%64)); err != nil {
+			return issued, err
+		}
+		body := strings.TrimRight(issued.Context, "=")
+		if len(issued.Context)-len(body) == padding && strings.Contains(body, "-") && strings.Contains(body, "_") {
+			return issued, nil
+		}
+	}
+	return issued, fmt.Errorf("no context has %d characters of padding", padding)
+}
+
+// withTokens returns the right code with each of the tokens.
+func withTokens(c *client, issued answer, tokens []string) (calls []call) {
+	for _, token := range tokens {
+		calls = append(calls, call{c, verify, fields{"otp": issued.OTP, "context": token}})
+	}
+	return calls
+}
+
+func respelt(ctx context.Context, t *target) (outcome, error) {
+	result := outcome{allowed: always(0)}
+	for _, padding := range []int{1, 2} {
+		issued, err := beginPadded(ctx, t.main, padding)
+		if err != nil {
+			return result, err
+		}
+		calls := withTokens(t.main, issued, spellings(issued.Context))
+		for _, after := range []func(context.Context, answer) error{
+			t.main.finish, func(context.Context, answer) error { return nil },
+		} {
+			got, err := volley(ctx, 16, calls, evaluated)
+			if err == nil && got == 0 {
+				err = after(ctx, issued)
+			}
+			result.tried, result.evaluated = result.tried+len(calls), result.evaluated+got
+			if err != nil {
+				return result, err
+			}
+		}
+	}
+	return result, nil
+}
+
+// changed tries each character of a context, but not those that could be another spelling.
+func changed(ctx context.Context, t *target) (outcome, error) {
+	issued, err := t.main.begin(ctx, someone())
+	if err != nil {
+		return outcome{}, err
+	}
+	token := issued.Context
+	var forged []string
+	for i := range len(strings.TrimRight(token, "=")) - 1 {
+		other := urlSafe[(strings.IndexByte(urlSafe, token[i])+1)%len(urlSafe)]
+		forged = append(forged, token[:i]+string(other)+token[i+1:])
+	}
+	got, err := volley(ctx, 16, withTokens(t.main, issued, forged), evaluated)
+	if err == nil && got == 0 {
+		err = t.main.finish(ctx, issued)
+	}
+	return outcome{tried: len(forged), evaluated: got, allowed: always(0)}, err
+}
+
+// escaped sends what is the same context to JSON, and so the same verification.
+func escaped(ctx context.Context, t *target) (outcome, error) {
+	issued, err := t.main.begin(ctx, someone())
+	if err == nil {
+		err = t.main.finish(ctx, issued)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	var token strings.Builder
+	for _, c := range issued.Context {
+		fmt.Fprintf(&token, `\u%04x`, c)
+	}
+	const tried = 10
+	body := fmt.Appendf(nil, `{"otp":"%s","context":"%s"}`, issued.OTP, token.String())
+	got, err := inTurn(ctx, repeat(tried, call{t.main, verify, body}), right)
+	return outcome{tried: tried, evaluated: got, allowed: ledgered(0)}, err
+}
