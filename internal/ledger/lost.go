@@ -84,7 +84,7 @@ func maySucceedYet(err error) bool {
 func (r *Redis) undo(ctx context.Context, key string) error {
 	for _, lost := range r.lost.of(key) {
 		if left := time.Until(lost.until); left > 0 {
-			err := r.do(ctx, func(ctx context.Context, c rueidis.Client) rueidis.RedisResult {
+			err := r.do(func(c rueidis.Client) rueidis.RedisResult {
 				return undoLua.Exec(ctx, c, []string{key}, []string{lost.nonce, durationArg(left)})
 			}).Error()
 			if err != nil {
@@ -99,7 +99,10 @@ func (r *Redis) undo(ctx context.Context, key string) error {
 // undoAll takes back all that is lost, as far as the server answers.
 func (r *Redis) undoAll(ctx context.Context) {
 	for _, key := range r.lost.keys() {
-		if ctx.Err() != nil || r.undo(ctx, key) != nil {
+		bounded, cancel := r.bound(ctx)
+		err := r.undo(bounded, key)
+		cancel()
+		if err != nil || ctx.Err() != nil {
 			return
 		}
 	}

@@ -136,25 +136,36 @@ func (r *Redis) Resend(ctx context.Context, v Verification, cooldown time.Durati
 // Revoke ends the verification, whatever its state. After an error it may have been revoked; to revoke
 // it again does no harm.
 func (r *Redis) Revoke(ctx context.Context, v Verification) (Outcome, error) {
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
 	return r.run(ctx, revokeLua, newCommand(v))
 }
 
 // State says how the verification itself stands, and changes nothing.
 func (r *Redis) State(ctx context.Context, v Verification) (Outcome, error) {
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
 	return r.run(ctx, stateLua, newCommand(v))
 }
 
 // Unlock forgets the failures of a subject.
 func (r *Redis) Unlock(ctx context.Context, subject string) (Outcome, error) {
-	err := r.do(ctx, func(ctx context.Context, c rueidis.Client) rueidis.RedisResult {
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
+	err := r.do(func(c rueidis.Client) rueidis.RedisResult {
 		return c.Do(ctx, c.B().Del().Key(failuresKey(subject)).Build())
 	}).Error()
-	return Outcome{Verdict: Admitted}, err
+	if err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Verdict: Admitted}, nil
 }
 
 // Ping reports whether the server answers and takes writes. Of a cluster it asks one node.
 func (r *Redis) Ping(ctx context.Context) error {
-	return r.do(ctx, func(ctx context.Context, c rueidis.Client) rueidis.RedisResult {
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
+	return r.do(func(c rueidis.Client) rueidis.RedisResult {
 		return c.Do(ctx, c.B().Set().Key("otpd:ping").Value("").PxMilliseconds(1000).Build())
 	}).Error()
 }
@@ -183,6 +194,8 @@ func failuresKey(subject string) string { return "otpd:{" + subject + "}" }
 
 // change runs a script that must be taken back if its answer is lost.
 func (r *Redis) change(ctx context.Context, script *rueidis.Lua, c command) (Outcome, error) {
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
 	if err := r.undo(ctx, c.keys[0]); err != nil {
 		return Outcome{}, err
 	}
@@ -195,7 +208,7 @@ func (r *Redis) change(ctx context.Context, script *rueidis.Lua, c command) (Out
 
 // run runs a script and reads its reply, {verdict, attempts, milliseconds to wait}.
 func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command) (Outcome, error) {
-	reply, err := r.do(ctx, func(ctx context.Context, client rueidis.Client) rueidis.RedisResult {
+	reply, err := r.do(func(client rueidis.Client) rueidis.RedisResult {
 		return script.Exec(ctx, client, c.keys, c.args)
 	}).ToArray()
 	if err != nil {
@@ -210,15 +223,18 @@ func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command) (Outcom
 	return Outcome{verdict, int(attempts), time.Duration(wait) * time.Millisecond}, errors.Join(err0, err1, err2)
 }
 
-// do has the client do something, which goes on without whoever asked for it, and within the timeout.
-func (r *Redis) do(ctx context.Context, do func(context.Context, rueidis.Client) rueidis.RedisResult) rueidis.RedisResult {
+// bound gives an operation its time, which is its own whether or not whoever asked for it is still there.
+func (r *Redis) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
+}
+
+// do has the client do something.
+func (r *Redis) do(do func(rueidis.Client) rueidis.RedisResult) rueidis.RedisResult {
 	client := r.client.Load()
 	if client == nil {
 		return rueidis.NewErrorResult(r.refusal.Load().(error))
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
-	defer cancel()
-	result := do(ctx, *client)
+	result := do(*client)
 	if refused, ok := rueidis.IsRedisErr(result.Error()); ok && isReadOnly(refused) {
 		r.dialer.closeAll() // the address may lead to another server now
 	}
