@@ -157,7 +157,7 @@ func TestThrottle(t *testing.T) {
 				verifications[nobodys].Subject = ""
 				for i, step := range test.steps {
 					v := verifications[step.op.on]
-					v.MaxAttempts, v.Until = 1000, now.Add(30*24*time.Hour)
+					v.MaxAttempts, v.Until = 1000, now.Add(365*24*time.Hour)
 					if got, err := step.op.do(l, v); err != nil || got != step.want {
 						t.Fatalf("step %d, %+v = %v, %v; want %v", i+1, step.op, got, err, step.want)
 					}
