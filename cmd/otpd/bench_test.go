@@ -248,7 +248,8 @@ func (w *wireBench) startOtpd(tb testing.TB, ledgerURL string) benchServer {
 	cmd := exec.Command(w.binary)
 	cmd.Stderr = stderr
 	pid := startServer(tb, cmd, servingCore, "GOMAXPROCS=1", "OTP_SIGNING_KEY="+w.key, "OTP_API_KEYS=app:"+benchSecret,
-		"OTP_LEDGER_URL="+ledgerURL, "OTP_LISTEN_ADDR=127.0.0.1:0", "OTP_ADMIN_ADDR=127.0.0.1:0")
+		"OTP_LEDGER_URL="+ledgerURL, "OTP_LEDGER_TIMEOUT=5s", // a busy machine may stall for longer than the default
+		"OTP_LISTEN_ADDR=127.0.0.1:0", "OTP_ADMIN_ADDR=127.0.0.1:0")
 	var line struct {
 		Addr      string `json:"addr"`
 		AdminAddr string `json:"admin_addr"`
