@@ -1,16 +1,18 @@
 package ledger
 
 import (
+	"context"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
-// A history is what concurrent clients of one verification did and were told. It is right if the
-// operations can be put into an order, each at a moment between its begin and its end, in which the
+// A history is what concurrent clients did to verifications of one subject and were told. It is right if
+// the operations can be put into an order, each at a moment between its begin and its end, in which the
 // model tells the same (Herlihy and Wing's linearizability).
 type history []event
 
@@ -20,49 +22,77 @@ type event struct {
 	begin, end int64
 }
 
-// model is what a ledger remembers of one verification, in as few words as can say it.
+// rules are what a history is judged by.
+type rules struct {
+	maxAttempts int
+	throttle    Throttle
+}
+
+// model is what a ledger remembers of a subject and its verifications, in as few words as can say it.
+// Times are from now.
 type model struct {
+	verifications [2]modelled
+	failures      int
+	lockedUntil   time.Duration
+}
+
+type modelled struct {
 	attempts, resends int
 	used, revoked     bool
+	issued            time.Duration // of the newest code; 0 if only contexts tell
 }
 
 // next returns what op tells and leaves behind.
-func (m model) next(op operation, maxAttempts int) (Outcome, model) {
-	after := m
-	after.attempts = max(m.attempts, op.attempts)
-	after.resends = max(m.resends, op.resends)
-	outcome := Outcome{Admitted, after.attempts, 0}
+func (m model) next(op operation, r rules) (Outcome, model) {
+	if op.name == "unlock" {
+		m.failures, m.lockedUntil = 0, 0
+		return Outcome{Verdict: Admitted}, m
+	}
+	before := m
+	v := &m.verifications[op.on]
+	newer := v.resends > op.resends
+	v.attempts, v.resends = max(v.attempts, op.attempts), max(v.resends, op.resends)
 	if op.name == "revoke" {
-		after.revoked = true
-		return outcome, after
+		v.revoked = true
+		return Outcome{Admitted, v.attempts, 0}, m
 	}
+	verdict := Admitted
 	switch {
-	case m.used:
-		outcome.Verdict = Used
-	case m.revoked:
-		outcome.Verdict = Revoked
-	case m.resends > op.resends:
-		outcome.Verdict = Superseded
-	case after.attempts >= maxAttempts:
-		outcome.Verdict = Exhausted
+	case v.used:
+		verdict = Used
+	case v.revoked:
+		verdict = Revoked
+	case newer:
+		verdict = Superseded
+	case op.name == "attempt" && m.lockedUntil > op.at:
+		return Outcome{Throttled, v.attempts, m.lockedUntil - op.at}, before
+	case v.attempts >= r.maxAttempts:
+		verdict = Exhausted
 	}
-	if outcome.Verdict != Admitted || op.name == "state" {
-		return outcome, m
+	if verdict != Admitted || op.name == "state" {
+		return Outcome{verdict, v.attempts, 0}, before
 	}
 	switch {
 	case op.name == "resend":
-		after.resends++
+		if ready := max(v.issued, op.issued) + op.cooldown; ready > op.at {
+			return Outcome{Cooling, v.attempts, ready - op.at}, before
+		}
+		v.resends++
+		v.issued = op.at
 	case op.right:
-		after.used = true
+		v.used = true
+		m.failures, m.lockedUntil = 0, 0
 	default:
-		after.attempts++
-		outcome.Attempts++
+		v.attempts++
+		if m.failures++; m.failures > r.throttle.After && r.throttle.Factor > 0 {
+			m.lockedUntil = op.at + min(r.throttle.Factor<<(m.failures-r.throttle.After), r.throttle.Max)
+		}
 	}
-	return outcome, after
+	return Outcome{Admitted, v.attempts, 0}, m
 }
 
 // right reports whether some order explains h.
-func (h history) right(maxAttempts int) bool {
+func (h history) right(r rules) bool {
 	type position struct {
 		done uint64 // a bit for each event that the order has so far
 		left model
@@ -86,7 +116,7 @@ func (h history) right(maxAttempts int) bool {
 			if p.done&(1<<i) != 0 || e.begin > firstEnd {
 				continue // it is done, or began when another that is not done had ended
 			}
-			outcome, left := p.left.next(e.op, maxAttempts)
+			outcome, left := p.left.next(e.op, r)
 			if outcome == e.outcome && search(position{p.done | 1<<i, left}) {
 				return true
 			}
@@ -97,28 +127,33 @@ func (h history) right(maxAttempts int) bool {
 	return search(position{})
 }
 
-// record has clients do random operations at once and returns what they saw.
-func record(t testing.TB, l ledger, v Verification, random *rand.Rand, clients, each int) (h history) {
+// record has clients do random operations at once, while time goes by in steps, and returns what they
+// saw.
+func record(t testing.TB, l ledger, verifications [2]Verification, random *rand.Rand, clients, each int) (h history) {
 	t.Helper()
-	var clock atomic.Int64
+	var order, clock atomic.Int64
 	var mu sync.Mutex
 	var running sync.WaitGroup
 	start := make(chan struct{})
 	for range clients {
-		ops := make([]operation, each)
+		ops, steps := make([]operation, each), make([]time.Duration, each)
 		for i := range ops {
-			ops[i] = randomOperation(random, v.MaxAttempts)
+			ops[i] = randomOperation(random, verifications[0].MaxAttempts)
+			if random.IntN(3) == 0 {
+				steps[i] = time.Duration(random.IntN(20)) * time.Second
+			}
 		}
 		running.Go(func() {
 			<-start
-			for _, op := range ops {
-				e := event{op: op, begin: clock.Add(1)}
+			for i, op := range ops {
+				op.at = time.Duration(clock.Add(int64(steps[i])))
+				e := event{op: op, begin: order.Add(1)}
 				runtime.Gosched() // or one client would often be done before the next begins
-				outcome, err := op.do(l, v)
+				outcome, err := op.do(l, verifications[op.on])
 				if err != nil {
 					t.Error(err)
 				}
-				e.outcome, e.end = outcome, clock.Add(1)
+				e.outcome, e.end = outcome, order.Add(1)
 				mu.Lock()
 				h = append(h, e)
 				mu.Unlock()
@@ -132,22 +167,37 @@ func record(t testing.TB, l ledger, v Verification, random *rand.Rand, clients, 
 
 // randomOperation returns mostly wrong codes, the rest seldom enough to leave a history after them.
 func randomOperation(random *rand.Rand, maxAttempts int) operation {
-	ops := []operation{wrong, wrong, wrong, wrong, wrong, right, resend, resend, revoke, state, state}
-	op := ops[random.IntN(len(ops))]
-	return op.after(random.IntN(maxAttempts)).of(random.IntN(3))
+	ops := []operation{
+		wrong, wrong, wrong, wrong, wrong, wrong, right, resend, resend.cooling(10 * time.Second), revoke, state, state, unlock,
+	}
+	op := ops[random.IntN(len(ops))].to(random.IntN(2))
+	if op.name == "unlock" {
+		return op
+	}
+	return op.after(random.IntN(maxAttempts)).of(random.IntN(3)).issuedAt(time.Duration(random.IntN(2)) * time.Second)
 }
 
 func TestHistories(t *testing.T) {
-	const histories, seed = 400, 1
-	for _, subject := range remembering {
-		t.Run(subject.name, func(t *testing.T) {
-			l := subject.open(t, Throttle{})
+	const seed = 1
+	histories := map[string]int{"memory": 5000, "redis": 500}
+	throttles := []Throttle{
+		{}, {After: 0, Factor: 5 * time.Second, Max: 15 * time.Second}, {After: 2, Factor: 2 * time.Second, Max: time.Minute},
+	}
+	for _, kind := range remembering {
+		t.Run(kind.name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, seed))
-			for range histories {
-				v := newVerification()
-				v.MaxAttempts = 1 + random.IntN(4)
-				if h := record(t, l, v, random, 4, 4); !h.right(v.MaxAttempts) {
-					t.Fatalf("no order of its operations explains %+v", h)
+			for _, throttle := range throttles {
+				l := kind.open(t, throttle)
+				for range histories[kind.name] / len(throttles) {
+					r := rules{1 + random.IntN(4), throttle}
+					verifications := [2]Verification{newVerification(), newVerification()}
+					verifications[1].Subject = verifications[0].Subject
+					for i := range verifications {
+						verifications[i].MaxAttempts = r.maxAttempts
+					}
+					if h := record(t, l, verifications, random, 4, 4); !h.right(r) {
+						t.Fatalf("no order of its operations explains %+v by %+v", h, r)
+					}
 				}
 			}
 		})
@@ -158,6 +208,11 @@ func TestHistoryCheckerFindsFaults(t *testing.T) {
 	admitted := func(op operation, attempts int, begin, end int64) event {
 		return event{op, Outcome{Admitted, attempts, 0}, begin, end}
 	}
+	locked := func(op operation, attempts int, wait time.Duration, begin, end int64) event {
+		return event{op, Outcome{Throttled, attempts, wait}, begin, end}
+	}
+	const s = time.Second
+	second := wrong.to(1)
 	tests := []struct {
 		name  string
 		h     history
@@ -165,6 +220,7 @@ func TestHistoryCheckerFindsFaults(t *testing.T) {
 	}{
 		{"one success", history{admitted(right, 0, 1, 2)}, true},
 		{"two successes", history{admitted(right, 0, 1, 4), admitted(right, 0, 2, 3)}, false},
+		{"a success of each verification", history{admitted(right, 0, 1, 4), admitted(right.to(1), 0, 2, 3)}, true},
 		{"two guesses at once, the later counted first", history{admitted(wrong, 2, 1, 4), admitted(wrong, 1, 2, 3)}, true},
 		{"two guesses in turn, the later counted first", history{admitted(wrong, 2, 1, 2), admitted(wrong, 1, 3, 4)}, false},
 		{"two guesses with one count", history{admitted(wrong, 1, 1, 4), admitted(wrong, 1, 2, 3)}, false},
@@ -174,11 +230,22 @@ func TestHistoryCheckerFindsFaults(t *testing.T) {
 		{"an old code during a resend", history{admitted(resend, 0, 1, 4), admitted(wrong, 1, 2, 3)}, false},
 		{"a code after a revocation", history{admitted(revoke, 0, 1, 2), admitted(right, 0, 3, 4)}, false},
 		{"a code during a revocation", history{admitted(revoke, 0, 1, 4), admitted(right, 0, 2, 3)}, true},
+		{"a lock by both", history{admitted(wrong, 1, 1, 2), admitted(second, 1, 3, 4), locked(wrong, 1, 2*s, 5, 6)}, true},
+		{"no lock by both", history{admitted(wrong, 1, 1, 2), admitted(second, 1, 3, 4), admitted(wrong, 2, 5, 6)}, false},
+		{"a guess while it is locked", history{admitted(wrong, 1, 1, 2), admitted(second, 1, 3, 4), admitted(wrong.later(s), 2, 5, 6)}, false},
+		{"a guess after the lock", history{admitted(wrong, 1, 1, 2), admitted(second, 1, 3, 4), admitted(wrong.later(2*s), 2, 5, 6)}, true},
+		{"a lock that an unlock ends", history{
+			admitted(wrong, 1, 1, 2), admitted(second, 1, 3, 4), admitted(unlock, 0, 5, 6), admitted(wrong, 2, 7, 8),
+		}, true},
+		{"a lock too long", history{admitted(wrong, 1, 1, 2), admitted(second, 1, 3, 4), locked(wrong, 1, 3*s, 5, 6)}, false},
+		{"a lock too early", history{admitted(wrong, 1, 1, 2), locked(wrong, 1, 2*s, 3, 4)}, false},
+		{"a resend too soon", history{admitted(resend.cooling(s), 0, 1, 2)}, false},
+		{"a resend in time", history{admitted(resend.cooling(s).later(s), 0, 1, 2)}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, h := range []history{test.h, reversed(test.h)} {
-				if got := h.right(2); got != test.right {
+				if got := h.right(rules{2, Throttle{After: 1, Factor: s, Max: time.Minute}}); got != test.right {
 					t.Errorf("right = %t, want %t", got, test.right)
 				}
 			}
@@ -190,4 +257,108 @@ func reversed(h history) history {
 	h = slices.Clone(h)
 	slices.Reverse(h)
 	return h
+}
+
+// While connections are cut and the server dies, an operation that failed may be done or not, for a
+// while; when all is well again it was not.
+func TestHistoriesWithKills(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	const (
+		rounds   = 3
+		clients  = 12
+		kills    = 18
+		attempts = 5
+		each     = 100 // verifications
+	)
+	s := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	p := startProxy(t, s.addr)
+	open := func(throttle Throttle) (all []*Redis) {
+		for range 3 {
+			all = append(all, openRedis(t, "redis://"+p.addr, impatience, throttle))
+		}
+		return all
+	}
+	throttle := Throttle{After: 4, Factor: time.Minute, Max: time.Hour}
+	free, throttled := open(Throttle{}), open(throttle)
+	var failed, done atomic.Int64
+	for round := range rounds {
+		random := rand.New(rand.NewPCG(1, uint64(round)))
+		verifications := prepare(each)
+		guessed := prepare(each) // all of one subject, and only wrong codes for them
+		for i := range verifications {
+			verifications[i].MaxAttempts = attempts
+			guessed[i].Subject = guessed[0].Subject
+		}
+		rights, wrongs, guesses := make([]atomic.Int64, each), make([]atomic.Int64, each), atomic.Int64{}
+		var killed atomic.Bool
+		var running sync.WaitGroup
+		for client := range clients {
+			random := rand.New(rand.NewPCG(random.Uint64(), random.Uint64()))
+			running.Go(func() {
+				for !killed.Load() {
+					i, op := random.IntN(each), wrong
+					if random.IntN(4) == 0 {
+						op = right
+					}
+					if got, err := op.do(free[client%3], verifications[i]); err != nil {
+						failed.Add(1)
+					} else if got.Verdict == Admitted && op == right {
+						done.Add(1)
+						rights[i].Add(1)
+					} else if got.Verdict == Admitted {
+						wrongs[i].Add(1)
+					}
+					if got, err := wrong.do(throttled[client%3], guessed[i]); err == nil && got.Verdict == Admitted {
+						guesses.Add(1)
+					}
+				}
+			})
+		}
+		for n := range kills {
+			time.Sleep(time.Duration(5+random.IntN(50)) * time.Millisecond) // of work
+			switch n % 6 {
+			case 0, 3:
+				p.cutAll()
+			case 1:
+				p.set(t, cut)
+			case 2, 5:
+				p.set(t, none)
+			case 4:
+				s.kill()
+				s.start(t)
+			}
+		}
+		killed.Store(true)
+		running.Wait()
+		for _, r := range append(slices.Clone(free), throttled...) {
+			eventually(t, "the server answers and nothing waits to be taken back", func() bool {
+				return r.Ping(context.Background()) == nil && r.lost.count.Load() == 0
+			})
+		}
+		for i, v := range verifications {
+			rights, wrongs := rights[i].Load(), wrongs[i].Load()
+			if rights > 1 || wrongs > attempts {
+				t.Errorf("%d right and %d wrong codes were admitted", rights, wrongs)
+			}
+			want := Outcome{Admitted, int(wrongs), 0}
+			if wrongs == attempts {
+				want.Verdict = Exhausted
+			}
+			if rights == 1 {
+				want.Verdict = Used
+			}
+			if got, err := state.do(free[0], v); err != nil || got != want {
+				t.Errorf("in the end it is %v, %v; want %v", got, err, want)
+			}
+		}
+		if most := int64(throttle.After + 1); guesses.Load() > most {
+			t.Errorf("%d guesses at one subject were admitted, want at most %d", guesses.Load(), most)
+		}
+	}
+	if failed.Load() == 0 || done.Load() == 0 {
+		t.Errorf("%d operations failed and %d did not: the test is wrong", failed.Load(), done.Load())
+	}
+	t.Logf("%d operations failed", failed.Load())
 }
