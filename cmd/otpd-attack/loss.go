@@ -34,17 +34,24 @@ func beginForLoss(ctx context.Context, t *target) (answer, error) {
 // standstill is longer than the service waits for its ledger. What it sent is carried out at its end.
 const standstill = "CLIENT PAUSE 600 ALL"
 
+// wrongWhileStill has all attempts but one counted before. What is taken back afterwards must not be more
+// than was counted in between.
 func wrongWhileStill(ctx context.Context, t *target) (outcome, error) {
+	const tried = 100
 	issued, err := beginForLoss(ctx, t)
+	if err != nil {
+		return outcome{}, err
+	}
+	calls := guesses(tried, t.main, issued)
+	before, err := inTurn(ctx, calls[:maxRetries-1], evaluated)
 	if err == nil {
 		err = t.command(ctx, standstill)
 	}
 	if err != nil {
 		return outcome{}, err
 	}
-	const tried = 100
-	got, err := volley(ctx, tried, guesses(tried, t.main, issued), evaluated)
-	return outcome{tried: tried, evaluated: got, least: maxRetries, allowed: ledgered(maxRetries)}, err
+	after, err := volley(ctx, tried, calls[maxRetries-1:], evaluated)
+	return outcome{tried: tried, evaluated: before + after, least: maxRetries, allowed: ledgered(maxRetries)}, err
 }
 
 func rightWhileStill(ctx context.Context, t *target) (outcome, error) {

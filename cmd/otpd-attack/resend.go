@@ -148,10 +148,11 @@ func olderCode(ctx context.Context, t *target) (outcome, error) {
 	if err != nil {
 		return result, err
 	}
-	if result.evaluated, err = inTurn(ctx, rightCodes(tried, t.hasty, issued), right); err != nil {
-		return result, err
+	result.evaluated, err = inTurn(ctx, rightCodes(tried, t.hasty, issued), right)
+	if err == nil && result.evaluated == 0 {
+		err = t.hasty.finish(ctx, newest)
 	}
-	return result, t.hasty.finish(ctx, newest)
+	return result, err
 }
 
 // resendRace tries to have both the older code and the newer one accepted.
