@@ -23,7 +23,7 @@ type Address struct{ options rueidis.ClientOption }
 func ParseAddress(text string) (Address, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	authority, tail := rest, ""
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority, tail = rest[:i], rest[i:]
 	}
 	userinfo, hosts := "", authority
@@ -62,7 +62,7 @@ func parseHosts(list string) (addrs []string, err error) {
 		if address, ok := errors.AsType[*net.AddrError](err); ok && address.Err == "missing port in address" {
 			host, port, err = net.SplitHostPort(hostport + ":" + defaultPort)
 		}
-		if err != nil || host == "" {
+		if err != nil || host == "" || !isHost(host) {
 			return nil, errors.New("has a bad host")
 		}
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
@@ -71,6 +71,12 @@ func parseHosts(list string) (addrs []string, err error) {
 		addrs = append(addrs, net.JoinHostPort(host, port))
 	}
 	return addrs, nil
+}
+
+// isHost reports whether a URL could hold it.
+func isHost(host string) bool {
+	u, err := url.Parse("redis://" + net.JoinHostPort(host, defaultPort))
+	return err == nil && u.Hostname() == host
 }
 
 // parseTail reads what follows the hosts.
