@@ -1,11 +1,14 @@
 package main
 
 import (
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,6 +21,8 @@ const (
 	contract   = "../openapi.yaml"
 	compose    = "../compose.yaml"
 	kubernetes = "../deploy/kubernetes-sidecar.yaml"
+	rules      = "../deploy/prometheus-rules.yaml"
+	ledgerPage = "../docs/ledger.md"
 )
 
 func readFile(tb testing.TB, name string) string {
@@ -28,9 +33,9 @@ func readFile(tb testing.TB, name string) string {
 	return string(data)
 }
 
-// blocks returns the code blocks of the README that the given comment stands above.
-func blocks(tb testing.TB, comment string) (found []string) {
-	for _, part := range strings.Split(readFile(tb, readme), "<!-- "+comment+" -->\n```")[1:] {
+// blocks returns the code blocks of a document that the given comment stands above.
+func blocks(tb testing.TB, document, comment string) (found []string) {
+	for _, part := range strings.Split(readFile(tb, document), "<!-- "+comment+" -->\n```")[1:] {
 		_, block, _ := strings.Cut(part, "\n")
 		block, _, closed := strings.Cut(block, "\n```\n")
 		if !closed {
@@ -45,7 +50,7 @@ func blocks(tb testing.TB, comment string) (found []string) {
 }
 
 func TestReadmeShowsTheLoop(t *testing.T) {
-	if got := blocks(t, "examples/retry.py"); got[0] != readFile(t, "retry.py") {
+	if got := blocks(t, readme, "examples/retry.py"); got[0] != readFile(t, "retry.py") {
 		t.Error("the README does not show examples/retry.py as it is")
 	}
 	for _, name := range []string{"retry.sh", "retry.go", "retry.py", "retry.mjs"} {
@@ -56,28 +61,122 @@ func TestReadmeShowsTheLoop(t *testing.T) {
 }
 
 func TestReadmeCommandsDoWhatTheySay(t *testing.T) {
-	for _, program := range []string{"bash", "curl"} {
-		if _, err := exec.LookPath(program); err != nil && os.Getenv("CI") == "" {
-			t.Skip("needs ", program)
-		}
-	}
+	need(t, "CI", "bash", "curl")
 	url := startOtpd(t, "OTP_RESEND_COOLDOWN_SECONDS=0") // so that there is no need to sleep
 	commands := strings.NewReplacer("http://127.0.0.1:8080", url, "sleep 30\n", "").
-		Replace(strings.Join(blocks(t, "tested"), ""))
-	out, err := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", commands).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v:\n%s", err, out)
-	}
-	rest := string(out)
-	for _, want := range []string{
+		Replace(strings.Join(blocks(t, readme, "tested"), ""))
+	shell(t, commands,
 		`"otp":"`, `"INVALID_OTP"`, `"attempts_remaining":2`, `"status":"verified"`, `"OTP_ALREADY_USED"`,
 		`"state":"used"`, `"otp":"`, `"CONTEXT_SUPERSEDED"`, `"status":"revoked"`, `"CONTEXT_REVOKED"`,
-	} {
+	)
+}
+
+// need skips a test for want of a program, or fails it if the environment variable is set, which says that
+// nothing may be skipped.
+func need(tb testing.TB, variable string, programs ...string) {
+	tb.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err == nil {
+			continue
+		}
+		if os.Getenv(variable) != "" {
+			tb.Fatal(program, " is not installed, and ", variable, " is set")
+		}
+		tb.Skip(program, " is not installed")
+	}
+}
+
+// shell runs commands, which must print the given texts in their order.
+func shell(tb testing.TB, commands string, texts ...string) {
+	tb.Helper()
+	out, err := exec.CommandContext(tb.Context(), "bash", "-euo", "pipefail", "-c", commands).CombinedOutput()
+	if err != nil {
+		tb.Fatalf("%v:\n%s", err, out)
+	}
+	rest := string(out)
+	for _, want := range texts {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
-			t.Fatalf("no %s where it is expected in:\n%s", want, out)
+			tb.Fatalf("no %s where it is expected in:\n%s", want, out)
 		}
 		rest = after
+	}
+}
+
+const requireRedis = "OTPD_TEST_REQUIRE_REDIS"
+
+// freePort returns a port that nothing listens on, below those that the system gives away by itself.
+func freePort(tb testing.TB) string {
+	tb.Helper()
+	for range 100 {
+		port := strconv.Itoa(10000 + rand.IntN(10000))
+		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = listener.Close()
+			return port
+		}
+	}
+	tb.Fatal("no free port")
+	return ""
+}
+
+func TestReadmeStartsTwoReplicas(t *testing.T) {
+	need(t, "CI", "bash", "curl")
+	need(t, requireRedis, "redis-server")
+	commands := strings.NewReplacer("6390", freePort(t), "8082", freePort(t), "8083", freePort(t), "bin/otpd", built+"/otpd").
+		Replace(strings.Join(blocks(t, readme, "tested with Redis"), ""))
+	// The block ends what it has started, and so does a failure before that.
+	shell(t, "cd "+t.TempDir()+"\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"+commands,
+		`{"status":"ready"}`, `{"status":"ready"}`, `"status":"verified"`, `"OTP_ALREADY_USED"`, `"OTP_ALREADY_USED"`)
+}
+
+func TestLedgerPageUnlocks(t *testing.T) {
+	need(t, "CI", "bash", "curl")
+	url := startOtpd(t)
+	shell(t, strings.ReplaceAll(blocks(t, ledgerPage, "tested")[0], "http://127.0.0.1:8080", url), `{"status":"unlocked"}`)
+}
+
+// TestLedgerPageGivesEnoughRights runs otpd as the user that the page creates.
+func TestLedgerPageGivesEnoughRights(t *testing.T) {
+	need(t, "CI", "bash", "curl")
+	need(t, requireRedis, "redis-server", "redis-cli")
+	port := freePort(t)
+	redis := exec.CommandContext(t.Context(), "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "")
+	redis.Dir = t.TempDir()
+	log := new(output)
+	redis.Stdout = log
+	if err := redis.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = redis.Wait() })
+	t.Cleanup(func() { _ = redis.Process.Kill() })
+	log.after(t, "Ready to accept connections")
+	rights := strings.Fields(strings.Replace(blocks(t, ledgerPage, "ACL")[0], "PASSWORD", "password", 1))
+	if out, err := exec.Command("redis-cli", append([]string{"-p", port}, rights...)...).CombinedOutput(); string(out) != "OK\n" {
+		t.Fatalf("redis-cli: %v %s", err, out)
+	}
+	url := startOtpd(t, "OTP_RESEND_COOLDOWN_SECONDS=0", "OTP_LEDGER_TIMEOUT=10s", "OTP_LEDGER_URL=redis://otpd:password@127.0.0.1:"+port)
+	shell(t, strings.NewReplacer("http://127.0.0.1:8080", url, "sleep 30\n", "").
+		Replace(strings.Join(blocks(t, readme, "tested"), "")+strings.Join(blocks(t, ledgerPage, "tested"), "")),
+		`"INVALID_OTP"`, `"verified"`, `"OTP_ALREADY_USED"`, `"used"`, `"CONTEXT_SUPERSEDED"`, `"revoked"`, `"CONTEXT_REVOKED"`, `"unlocked"`)
+	shell(t, "curl -sS "+url+"/readyz", `"ready"`)
+}
+
+func TestLedgerPageShowsARedisThatForgetsNothing(t *testing.T) {
+	var document struct {
+		Services map[string]struct {
+			Command     []string          `yaml:"command"`
+			Environment map[string]string `yaml:"environment"`
+		} `yaml:"services"`
+	}
+	if err := yaml.Unmarshal([]byte(blocks(t, ledgerPage, "compose")[0]), &document); err != nil {
+		t.Fatal(err)
+	}
+	command := strings.Join(document.Services["valkey"].Command, " ")
+	if !strings.Contains(command, "--maxmemory-policy noeviction") || !strings.Contains(command, "--appendonly yes") {
+		t.Errorf("the command is %s", command)
+	}
+	if url := document.Services["otpd"].Environment["OTP_LEDGER_URL"]; url != "redis://valkey:6379" {
+		t.Errorf("otpd's ledger is %s", url)
 	}
 }
 
@@ -144,7 +243,7 @@ func TestReadmeListsEachVariable(t *testing.T) {
 
 func TestDocumentsNameRealVariables(t *testing.T) {
 	known := variables(t)
-	for _, file := range []string{readme, "../SECURITY.md", compose, kubernetes, "../Dockerfile"} {
+	for _, file := range []string{readme, "../SECURITY.md", ledgerPage, "../CHANGELOG.md", compose, kubernetes, rules, "../Dockerfile"} {
 		for _, name := range regexp.MustCompile(`\bOTP_[A-Z_]*[A-Z]\b`).FindAllString(readFile(t, file), -1) {
 			_, isVariable := known[name]
 			if !isVariable && !slices.Contains(errorCodes(t), name) && name != "OTP_ERROR" { // django-otp-actions' own
