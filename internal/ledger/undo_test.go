@@ -199,7 +199,7 @@ func TestEveryKeyExpires(t *testing.T) {
 	if err := r.Ping(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	keyspace := s.info(t, "db0")
+	keyspace := s.info("db0")
 	var keys, expires int
 	if _, err := fmt.Sscanf(keyspace, "keys=%d,expires=%d", &keys, &expires); err != nil || keys != expires || keys < 8 {
 		t.Errorf("%d keys, of which %d expire (%v)", keys, expires, err)
