@@ -80,9 +80,9 @@ func need(tb testing.TB, variable string, programs ...string) {
 			continue
 		}
 		if os.Getenv(variable) != "" {
-			tb.Fatal(program, " is not installed, and ", variable, " is set")
+			tb.Fatalf("%s is not installed, and %s is set", program, variable)
 		}
-		tb.Skip(program, " is not installed")
+		tb.Skipf("%s is not installed", program)
 	}
 }
 

@@ -31,9 +31,9 @@ func need(tb testing.TB, program string) {
 		return
 	}
 	if os.Getenv("OTPD_TEST_REQUIRE_REDIS") == "1" {
-		tb.Fatal(program, " is not installed, and OTPD_TEST_REQUIRE_REDIS=1")
+		tb.Fatalf("%s is not installed, and OTPD_TEST_REQUIRE_REDIS=1", program)
 	}
-	tb.Skip(program, " is not installed")
+	tb.Skipf("%s is not installed", program)
 }
 
 // redisServer is a real one that keeps nothing on disk.
