@@ -2,7 +2,12 @@ package ledger
 
 import (
 	"context"
+	"fmt"
+	mathrand "math/rand/v2"
 	"runtime"
+	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -52,21 +57,34 @@ func BenchmarkMemoryAttemptAtOne(b *testing.B) {
 // BenchmarkMemoryEntry measures what a million entries take, their ids included.
 func BenchmarkMemoryEntry(b *testing.B) {
 	const entries, mostBytes = 1_000_000, 250
-	for b.Loop() {
-		m := NewMemory(entries, Throttle{}, func() time.Time { return now })
-		before := heapInUse()
-		for range entries {
-			if got, err := m.Attempt(context.Background(), newVerification(), false); err != nil || got.Verdict != Admitted {
-				b.Fatalf("Attempt = %v, %v", got, err)
+	throttle := Throttle{After: 20, Factor: time.Second, Max: time.Hour}
+	kinds := []struct {
+		name     string
+		subjects bool
+	}{{"verifications", false}, {"verifications and subjects, half and half", true}}
+	for _, kind := range kinds {
+		b.Run(kind.name, func(b *testing.B) {
+			for b.Loop() {
+				m := NewMemory(entries, throttle, func() time.Time { return now })
+				before := heapInUse()
+				for m.Len() < entries {
+					v := newVerification()
+					if !kind.subjects {
+						v.Subject = ""
+					}
+					if got, err := wrong.do(m, v); err != nil || got.Verdict != Admitted {
+						b.Fatalf("Attempt = %v, %v", got, err)
+					}
+				}
+				perEntry := float64(heapInUse()-before) / entries
+				b.ReportMetric(perEntry, "B/entry")
+				if perEntry > mostBytes {
+					b.Errorf("%.0f bytes an entry, want at most %d", perEntry, mostBytes)
+				}
+				runtime.KeepAlive(m)
+				m.Close()
 			}
-		}
-		perEntry := float64(heapInUse()-before) / entries
-		b.ReportMetric(perEntry, "B/entry")
-		if perEntry > mostBytes {
-			b.Errorf("%.0f bytes an entry, want at most %d", perEntry, mostBytes)
-		}
-		runtime.KeepAlive(m)
-		m.Close()
+		})
 	}
 }
 
@@ -75,4 +93,127 @@ func heapInUse() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc
+}
+
+// BenchmarkMemoryWhileSwept measures the slowest of operations on a ledger of half a million entries that
+// every processor uses and the sweeper goes through all the time, not only every 10 s.
+func BenchmarkMemoryWhileSwept(b *testing.B) {
+	const entries = 500_000
+	m := newMemory(b, 2*entries, Throttle{After: 20, Factor: time.Second, Max: time.Hour})
+	known := prepare(entries)
+	for i := range known {
+		known[i].MaxAttempts = 1 << 30
+	}
+	fill(b, m, known[:entries/2]...)
+	stop, swept := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(swept)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				m.sweep(now)
+			}
+		}
+	}()
+	var mu sync.Mutex
+	var all []time.Duration
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		var took []time.Duration
+		for i := mathrand.IntN(entries); pb.Next(); i++ {
+			begin := time.Now()
+			got, err := m.Attempt(context.Background(), known[i%entries], false)
+			took = append(took, time.Since(begin))
+			if err != nil || got.Verdict != Admitted && got.Verdict != Throttled {
+				b.Errorf("Attempt = %v, %v", got, err)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, took...)
+	})
+	b.StopTimer()
+	close(stop)
+	<-swept
+	slices.Sort(all)
+	for _, percentile := range []float64{50, 99, 99.9} {
+		at := min(len(all)-1, int(float64(len(all))*percentile/100))
+		b.ReportMetric(float64(all[at].Nanoseconds()), fmt.Sprintf("p%v-ns", percentile))
+	}
+}
+
+// BenchmarkRedisAttempt has many clients count wrong codes, each of a verification of its own.
+func BenchmarkRedisAttempt(b *testing.B) {
+	r := sharedServer(b).open(b, Throttle{After: 20, Factor: time.Second, Max: time.Hour})
+	b.ReportAllocs()
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if got, err := r.Attempt(context.Background(), newVerification(), false); err != nil || got.Verdict != Admitted {
+				b.Errorf("Attempt = %v, %v", got, err)
+			}
+		}
+	})
+}
+
+// BenchmarkRedisKey measures what the server needs for a verification, with its share of the table of
+// keys and that of ends, and for a subject that fails.
+func BenchmarkRedisKey(b *testing.B) {
+	const verifications = 100_000
+	kinds := []struct {
+		name    string
+		subject bool
+		ops     []operation
+	}{
+		{"after 1 wrong code", false, []operation{wrong}},
+		{"after 1 right code", false, []operation{right}},
+		{"after 3 wrong codes and the right one", false, []operation{wrong, wrong, wrong, right}},
+		{"after 1 wrong code, and its subject", true, []operation{wrong}},
+	}
+	for _, kind := range kinds {
+		b.Run(kind.name, func(b *testing.B) {
+			for b.Loop() {
+				s := startServer(b)
+				r := s.open(b, Throttle{After: 20, Factor: time.Second, Max: time.Hour})
+				before := s.usedMemory(b)
+				var clients sync.WaitGroup
+				for range 50 {
+					clients.Go(func() {
+						for range verifications / 50 {
+							v := newVerification()
+							v.MaxAttempts = 4
+							if !kind.subject {
+								v.Subject = ""
+							}
+							for _, op := range kind.ops {
+								if got, err := op.do(r, v); err != nil || got.Verdict != Admitted {
+									b.Errorf("Attempt = %v, %v", got, err)
+								}
+							}
+						}
+					})
+				}
+				clients.Wait()
+				b.ReportMetric(float64(s.usedMemory(b)-before)/verifications, "B/verification")
+				if !kind.subject { // or it could be either
+					reply := s.do(b, "RANDOMKEY")
+					name, _ := reply.ToString()
+					b.ReportMetric(float64(s.number(b, "MEMORY", "USAGE", name)), "B/key")
+				}
+				r.Close()
+				s.kill()
+			}
+		})
+	}
+}
+
+func (s *server) usedMemory(t testing.TB) int {
+	t.Helper()
+	n, err := strconv.Atoi(s.info("used_memory"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
