@@ -78,6 +78,15 @@ var breakages = []struct {
 		r.proxy.cutAll() // who is in stays in
 		return func() { r.server.asTests(t, "CONFIG", "SET", "requirepass", "") }
 	}, false},
+	{"the server is loading", func(t testing.TB, r rig) func() {
+		r.server.do(t, "CONFIG", "SET", "rdbcompression", "no") // it looks up from loading every 1024 bytes
+		r.server.do(t, "EVAL", "for i = 1, 250 do redis.call('SET', i, string.rep('x', 1024)) end", "0")
+		r.server.do(t, "SAVE")
+		r.server.kill()
+		r.server.args = append(r.server.args, "--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
+		r.server.start(t)
+		return func() {}
+	}, false},
 }
 
 func through(f fault) func(t testing.TB, r rig) func() {
