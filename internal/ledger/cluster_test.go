@@ -104,6 +104,17 @@ func TestCluster(t *testing.T) {
 			})
 		}
 	}
+	for _, v := range verifications {
+		r.lost.add(newCommand(v))
+	}
+	eventually(t, "what the other nodes have is taken back", func() bool {
+		for i, v := range verifications {
+			if key, _ := keyNames(v); home[i] != victim && len(r.lost.of(key)) > 0 {
+				return false
+			}
+		}
+		return true
+	})
 	before := served.Load()
 	eventually(t, "the others go on", func() bool { return served.Load() > before+100 })
 	nodes[victim].start(t)

@@ -15,6 +15,9 @@ import (
 // a code whose answer never left may then be used up, or a guess counted.
 const maxLost = 100_000
 
+// maxUndoFailures ends an attempt to take everything back.
+const maxUndoFailures = 100
+
 // lostCommands are those that got no answer, by the key of their verification.
 type lostCommands struct {
 	count atomic.Int64 // so that nobody takes the lock while there are none
@@ -96,13 +99,17 @@ func (r *Redis) undo(ctx context.Context, key string) error {
 	return nil
 }
 
-// undoAll takes back all that is lost, as far as the server answers.
+// undoAll takes back all that is lost, as far as the server answers: of a cluster, one node may not.
 func (r *Redis) undoAll(ctx context.Context) {
+	failed := 0
 	for _, key := range r.lost.keys() {
 		bounded, cancel := r.bound(ctx)
 		err := r.undo(bounded, key)
 		cancel()
-		if err != nil || ctx.Err() != nil {
+		if err != nil {
+			failed++
+		}
+		if failed == maxUndoFailures || ctx.Err() != nil {
 			return
 		}
 	}
