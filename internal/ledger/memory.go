@@ -90,25 +90,33 @@ func (m *Memory) Len() int { return int(m.entries.Load()) }
 func (m *Memory) Attempt(_ context.Context, v Verification, right bool) (Outcome, error) {
 	s := m.lock(tag(v))
 	defer s.mu.Unlock()
-	e := s.recall(v)
+	id, subject := keyOf(v.ID), keyOf(v.Subject)
+	e, known := s.recall(id, v)
+	f, failed := s.failures[subject]
 	verdict := e.verdict(v)
-	if wait := s.failures[keyOf(v.Subject)].wait(v.Now); wait > 0 && (verdict == Admitted || verdict == Exhausted) {
+	if wait := f.wait(v.Now); wait > 0 && (verdict == Admitted || verdict == Exhausted) {
 		return Outcome{Throttled, int(e.attempts), wait}, nil
 	}
 	if verdict != Admitted {
 		return Outcome{verdict, int(e.attempts), 0}, nil
 	}
-	if !m.reserve(s, v, m.throttle.counts(v)) {
+	counts := m.throttle.counts(v)
+	// Whatever the code, there is room for it to be wrong: to be full must not tell one from the other.
+	if !m.reserve(!known, counts && !failed) {
 		return Outcome{}, ErrFull
 	}
-	m.fail(s, v) // whatever the code: to be full must not tell a right one from a wrong one
 	if right {
 		e.used = true
-		m.forgive(s, v.Subject)
 	} else {
 		e.attempts++
 	}
-	s.verifications[keyOf(v.ID)] = e
+	s.verifications[id] = e
+	switch {
+	case counts && right:
+		m.forgive(s, subject)
+	case counts:
+		s.failures[subject] = f.next(m.throttle, v.Now)
+	}
 	return Outcome{Admitted, int(e.attempts), 0}, nil
 }
 
@@ -117,7 +125,8 @@ func (m *Memory) Attempt(_ context.Context, v Verification, right bool) (Outcome
 func (m *Memory) Resend(_ context.Context, v Verification, cooldown time.Duration) (Outcome, error) {
 	s := m.lock(tag(v))
 	defer s.mu.Unlock()
-	e := s.recall(v)
+	id := keyOf(v.ID)
+	e, known := s.recall(id, v)
 	if verdict := e.verdict(v); verdict != Admitted {
 		return Outcome{verdict, int(e.attempts), 0}, nil
 	}
@@ -127,23 +136,24 @@ func (m *Memory) Resend(_ context.Context, v Verification, cooldown time.Duratio
 	}
 	e.resends++
 	e.issuedAt = v.Now.UnixMilli()
-	return m.put(s, v, e)
+	return m.put(s, id, e, known)
 }
 
 // Revoke ends the verification, whatever its state. The error is [ErrFull].
 func (m *Memory) Revoke(_ context.Context, v Verification) (Outcome, error) {
 	s := m.lock(tag(v))
 	defer s.mu.Unlock()
-	e := s.recall(v)
+	id := keyOf(v.ID)
+	e, known := s.recall(id, v)
 	e.revoked = true
-	return m.put(s, v, e)
+	return m.put(s, id, e, known)
 }
 
 // State says how the verification itself stands, and changes nothing.
 func (m *Memory) State(_ context.Context, v Verification) (Outcome, error) {
 	s := m.lock(tag(v))
 	defer s.mu.Unlock()
-	e := s.recall(v)
+	e, _ := s.recall(keyOf(v.ID), v)
 	return Outcome{e.verdict(v), int(e.attempts), 0}, nil
 }
 
@@ -151,7 +161,9 @@ func (m *Memory) State(_ context.Context, v Verification) (Outcome, error) {
 func (m *Memory) Unlock(_ context.Context, subject string) (Outcome, error) {
 	s := m.lock(subject)
 	defer s.mu.Unlock()
-	m.forgive(s, subject)
+	if _, failed := s.failures[keyOf(subject)]; failed {
+		m.forgive(s, keyOf(subject))
+	}
 	return Outcome{Verdict: Admitted}, nil
 }
 
@@ -193,32 +205,29 @@ func keyOf(text string) (k key) {
 	return k
 }
 
-// recall returns what is remembered of v, or what its context tells of where that is more: of wrong codes
-// and of newer ones that came before the ledger did.
-func (s *shard) recall(v Verification) verification {
-	e := s.verifications[keyOf(v.ID)]
+// recall returns what is remembered of v, if anything is, or what its context tells of where that is more:
+// of wrong codes and of newer ones that came before the ledger did.
+func (s *shard) recall(id key, v Verification) (e verification, known bool) {
+	e, known = s.verifications[id]
 	e.attempts = max(e.attempts, int32(min(v.Attempts, most)))
 	e.resends = max(e.resends, int32(min(v.Resends, most)))
 	e.forgetAt = max(e.forgetAt, v.Until.Add(grace).Unix()+1)
-	return e
+	return e, known
 }
 
-func (m *Memory) put(s *shard, v Verification, e verification) (Outcome, error) {
-	if !m.reserve(s, v, false) {
+func (m *Memory) put(s *shard, id key, e verification, known bool) (Outcome, error) {
+	if !m.reserve(!known, false) {
 		return Outcome{}, ErrFull
 	}
-	s.verifications[keyOf(v.ID)] = e
+	s.verifications[id] = e
 	return Outcome{Admitted, int(e.attempts), 0}, nil
 }
 
-// reserve makes room for the entry that v needs, and for that of its subject if it counts.
-func (m *Memory) reserve(s *shard, v Verification, subjectCounts bool) bool {
+// reserve reports whether there is room for as many new entries as are true, and takes it.
+func (m *Memory) reserve(newVerification, newSubject bool) bool {
 	var needed int64
-	if _, known := s.verifications[keyOf(v.ID)]; !known {
-		needed++
-	}
-	if subjectCounts {
-		if _, known := s.failures[keyOf(v.Subject)]; !known {
+	for _, isNew := range []bool{newVerification, newSubject} {
+		if isNew {
 			needed++
 		}
 	}
@@ -229,25 +238,20 @@ func (m *Memory) reserve(s *shard, v Verification, subjectCounts bool) bool {
 	return true
 }
 
-// fail counts a wrong code against its subject, for which there is room.
-func (m *Memory) fail(s *shard, v Verification) {
-	if !m.throttle.counts(v) {
-		return
-	}
-	f := s.failures[keyOf(v.Subject)]
-	f.count++
-	if lock := m.throttle.lock(int(f.count)); lock > 0 { // 0 would lock out who asked a moment before
-		f.lockedUntil = v.Now.Add(lock).UnixMilli()
-	}
-	f.forgetAt = v.Now.Add(forgetAfter).Unix()
-	s.failures[keyOf(v.Subject)] = f
+// forgive frees the entry of a subject, which has one or has it reserved.
+func (m *Memory) forgive(s *shard, subject key) {
+	delete(s.failures, subject)
+	m.entries.Add(-1)
 }
 
-func (m *Memory) forgive(s *shard, subject string) {
-	if _, known := s.failures[keyOf(subject)]; known {
-		delete(s.failures, keyOf(subject))
-		m.entries.Add(-1)
+// next returns f after one failure more.
+func (f failures) next(throttle Throttle, now time.Time) failures {
+	f.count++
+	if lock := throttle.lock(int(f.count)); lock > 0 { // 0 would lock out who asked a moment before
+		f.lockedUntil = now.Add(lock).UnixMilli()
 	}
+	f.forgetAt = now.Add(forgetAfter).Unix()
+	return f
 }
 
 func (m *Memory) sweepUntilStopped(now func() time.Time) {

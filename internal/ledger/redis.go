@@ -52,21 +52,26 @@ const reconnectEvery = time.Second // until the first connection
 // An operation that gets no answer may have been done all the same. Redis takes such an operation back
 // as soon as the server answers again, and before the next one on the same verification.
 type Redis struct {
-	options  rueidis.ClientOption
-	dialer   *dialer
-	timeout  time.Duration
-	throttle Throttle
-	client   atomic.Pointer[rueidis.Client] // nil until the first connection
-	refusal  atomic.Value                   // the error of the last attempt at it
-	lost     lostCommands
-	stop     context.CancelFunc
-	stopped  sync.WaitGroup
+	options      rueidis.ClientOption
+	dialer       *dialer
+	timeout      time.Duration
+	throttle     Throttle
+	throttleArgs []string
+	client       atomic.Pointer[rueidis.Client] // nil until the first connection
+	refusal      atomic.Value                   // the error of the last attempt at it
+	lost         lostCommands
+	stop         context.CancelFunc
+	stopped      sync.WaitGroup
 }
 
 // NewRedis returns the ledger at address, which may be out of reach for now: it keeps trying. No
 // operation takes longer than timeout. [Redis.Close] ends it.
 func NewRedis(address Address, timeout time.Duration, throttle Throttle) *Redis {
 	r := &Redis{options: address.options, dialer: newDialer(), timeout: timeout, throttle: throttle}
+	r.throttleArgs = []string{
+		intArg(throttle.After), durationArg(throttle.Factor), durationArg(throttle.Max),
+		intArg(severeAfter), durationArg(severeLock), durationArg(forgetAfter),
+	}
 	r.options.DialCtxFn = r.dialer.dial
 	r.options.Dialer.Timeout = timeout
 	r.options.ConnWriteTimeout = max(timeout, time.Second)
@@ -119,9 +124,7 @@ func (r *Redis) Attempt(ctx context.Context, v Verification, right bool) (Outcom
 	if r.throttle.counts(v) {
 		c.keys = append(c.keys, failuresKey(v.Subject))
 	}
-	t := r.throttle
-	c.args = append(c.args, boolArg(right), intArg(t.After), durationArg(t.Factor), durationArg(t.Max),
-		intArg(severeAfter), durationArg(severeLock), durationArg(forgetAfter))
+	c.args = append(append(c.args, boolArg(right)), r.throttleArgs...)
 	return r.change(ctx, attemptLua, c)
 }
 
@@ -181,7 +184,7 @@ func newCommand(v Verification) command {
 	nonce := rand.Text()[:12] // 60 bits, unique within the verification
 	left := v.Until.Add(grace).Sub(v.Now)
 	return command{
-		keys:  []string{"otpd:{" + tag(v) + "}:" + v.ID},
+		keys:  append(make([]string, 0, 2), "otpd:{"+tag(v)+"}:"+v.ID),
 		nonce: nonce,
 		until: time.Now().Add(left),
 		args: append(make([]string, 0, 13), timeArg(v.Now), durationArg(left), intArg(v.Attempts),
