@@ -154,7 +154,7 @@ func TestLedgerPageGivesEnoughRights(t *testing.T) {
 	if out, err := exec.Command("redis-cli", append([]string{"-p", port}, rights...)...).CombinedOutput(); string(out) != "OK\n" {
 		t.Fatalf("redis-cli: %v %s", err, out)
 	}
-	url := startOtpd(t, "OTP_RESEND_COOLDOWN_SECONDS=0", "OTP_LEDGER_TIMEOUT=10s", "OTP_LEDGER_URL=redis://otpd:password@127.0.0.1:"+port)
+	url := startOtpd(t, "OTP_RESEND_COOLDOWN_SECONDS=0", "OTP_LEDGER_TIMEOUT=5s", "OTP_LEDGER_URL=redis://otpd:password@127.0.0.1:"+port)
 	shell(t, strings.NewReplacer("http://127.0.0.1:8080", url, "sleep 30\n", "").
 		Replace(strings.Join(blocks(t, readme, "tested"), "")+strings.Join(blocks(t, ledgerPage, "tested"), "")),
 		`"INVALID_OTP"`, `"verified"`, `"OTP_ALREADY_USED"`, `"used"`, `"CONTEXT_SUPERSEDED"`, `"revoked"`, `"CONTEXT_REVOKED"`, `"unlocked"`)

@@ -43,6 +43,7 @@ func TestMetrics(t *testing.T) {
 		`otpd_ledger_errors_total{operation="attempt"} 0`,
 		`otpd_ledger_duration_seconds_count{operation="attempt"} 2`,
 		`otpd_ledger_entries 1`,
+		`otpd_ledger_max_entries 1e+06`,
 		`otpd_build_info{`,
 		`go_goroutines `,
 		`process_resident_memory_bytes `,

@@ -143,7 +143,7 @@ func (a *app) newLedger(cfg config) (otp.Ledger, error) {
 		return ledger.None{}, nil
 	case "memory:":
 		memory := ledger.NewMemory(int(cfg.LedgerMaxEntries), throttle, nil)
-		countEntries(memory.Len, a.registry)
+		countEntries(memory.Len, int(cfg.LedgerMaxEntries), a.registry)
 		a.close = memory.Close
 		return memory, nil
 	}

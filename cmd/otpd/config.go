@@ -44,7 +44,7 @@ type config struct {
 	TLSKeyFile              string        `envconfig:"OTP_TLS_KEY_FILE" allowed:"a PEM file, together with OTP_TLS_CERT_FILE"`
 	LedgerURL               string        `envconfig:"OTP_LEDGER_URL" secret:"true" default:"memory:" allowed:"memory:, none:, or redis:// or rediss:// and [USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/DB][?master=NAME]"`
 	LedgerURLFile           string        `envconfig:"OTP_LEDGER_URL_FILE" allowed:"a file with the URL; instead of OTP_LEDGER_URL"`
-	LedgerTimeout           time.Duration `envconfig:"OTP_LEDGER_TIMEOUT" default:"250ms" allowed:"1ms to 10s"`
+	LedgerTimeout           time.Duration `envconfig:"OTP_LEDGER_TIMEOUT" default:"250ms" allowed:"1ms to 5s"`
 	LedgerMaxEntries        whole         `envconfig:"OTP_LEDGER_MAX_ENTRIES" default:"1000000" allowed:"1 to 1000000000"`
 	ThrottleAfter           whole         `envconfig:"OTP_THROTTLE_AFTER" default:"20" allowed:"0 to 1000"`
 	ThrottleFactorSeconds   whole         `envconfig:"OTP_THROTTLE_FACTOR_SECONDS" default:"1" allowed:"0, which switches it off, to 86400"`
@@ -99,7 +99,7 @@ func (c config) check() error {
 		{"OTP_RESEND_COOLDOWN_SECONDS", 0 <= c.ResendCooldownSeconds && c.ResendCooldownSeconds <= 86400},
 		{"OTP_LISTEN_ADDR", isAddr(c.ListenAddr)},
 		{"OTP_ADMIN_ADDR", c.AdminAddr == "" || isAddr(c.AdminAddr)},
-		{"OTP_LEDGER_TIMEOUT", time.Millisecond <= c.LedgerTimeout && c.LedgerTimeout <= 10*time.Second},
+		{"OTP_LEDGER_TIMEOUT", time.Millisecond <= c.LedgerTimeout && c.LedgerTimeout <= 5*time.Second},
 		{"OTP_LEDGER_MAX_ENTRIES", 1 <= c.LedgerMaxEntries && c.LedgerMaxEntries <= 1e9},
 		{"OTP_THROTTLE_AFTER", 0 <= c.ThrottleAfter && c.ThrottleAfter <= 1000},
 		{"OTP_THROTTLE_FACTOR_SECONDS", 0 <= c.ThrottleFactorSeconds && c.ThrottleFactorSeconds <= 86400},

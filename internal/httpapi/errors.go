@@ -47,7 +47,7 @@ var failures = []struct {
 	{otp.ErrContextRevoked, failure{410, "CONTEXT_REVOKED", "The verification was revoked. Generate a new code."}},
 	{otp.ErrMaxResendsExceeded, failure{429, "MAX_RESENDS_EXCEEDED", "No resend is left. Generate a new code."}},
 	{otp.ErrLedgerDisabled, failure{409, "LEDGER_DISABLED", "This needs a ledger, and OTP_LEDGER_URL is none:."}},
-	{otp.ErrLedgerUnavailable, failure{503, "LEDGER_UNAVAILABLE", "The ledger does not answer. Nothing was verified or counted; try again with the same context."}},
+	{otp.ErrLedgerUnavailable, failure{503, "LEDGER_UNAVAILABLE", "The ledger does not answer. Nothing was verified; try again with the same context."}},
 	{errUnauthorized, failure{401, "UNAUTHORIZED", "An API key is needed: Authorization: Bearer SECRET."}},
 	{errForbiddenHost, failure{403, "FORBIDDEN_HOST", "Without API keys, only requests to localhost or a loopback address are answered."}},
 	{errNotFound, failure{404, "NOT_FOUND", "No such path."}},
