@@ -214,3 +214,22 @@ func TestNoReconnectStorm(t *testing.T) {
 		})
 	}
 }
+
+// The address leads to another server, and the old one, to which the connections still go, takes no
+// writes any more.
+func TestAddressMoves(t *testing.T) {
+	r := newRig(t)
+	next := startServer(t)
+	host, port, _ := net.SplitHostPort(next.addr)
+	r.proxy.lead(next.addr)
+	r.server.do(t, "REPLICAOF", host, port)
+	r.recovers(t)
+	v := newVerification()
+	if got, err := right.do(r.Redis, v); err != nil || got != (Outcome{Admitted, 0, 0}) {
+		t.Errorf("Attempt = %v, %v", got, err)
+	}
+	key, _ := keyNames(v)
+	if next.number(t, "EXISTS", key) != 1 {
+		t.Error("the new server does not know of it")
+	}
+}

@@ -88,6 +88,13 @@ func (p *proxy) set(t testing.TB, f fault) {
 	}
 }
 
+// lead leads new connections to another server.
+func (p *proxy) lead(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = server
+}
+
 // cutAll resets the connections there are.
 func (p *proxy) cutAll() {
 	p.mu.Lock()
@@ -118,7 +125,10 @@ func (p *proxy) track(conn net.Conn) (untrack func()) {
 
 func (p *proxy) serve(client net.Conn) {
 	defer p.track(client)()
-	server, err := net.Dial("tcp", p.server)
+	p.mu.Lock()
+	addr := p.server
+	p.mu.Unlock()
+	server, err := net.Dial("tcp", addr)
 	if err != nil {
 		return
 	}

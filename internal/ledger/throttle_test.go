@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -219,5 +220,36 @@ func TestMemoryForgetsFailuresAfterSevenDays(t *testing.T) {
 		if got, err := right.do(m, v); err != nil || got != (Outcome{Throttled, i + 1, step.locks}) {
 			t.Errorf("failure %d: %v, %v; want a lock of %v", i+1, got, err, step.locks)
 		}
+	}
+}
+
+func TestMemoryCountsSubjects(t *testing.T) {
+	m := newMemory(t, 4, someThrottle)
+	v, other := newVerification(), newVerification()
+	other.Subject, other.MaxAttempts = v.Subject, 9
+	for i, step := range []struct {
+		op   operation
+		of   Verification
+		want int
+	}{{right, v, 1}, {wrong, other, 3}, {wrong, other, 3}, {unlock, v, 2}, {unlock, v, 2}, {wrong, other, 3}, {unlock, other, 2}, {right, other, 2}} {
+		if got, err := step.op.do(m, step.of); err != nil || got.Verdict != Admitted || m.Len() != step.want {
+			t.Errorf("step %d = %v, %v; Len is %d, want %d", i+1, got, err, m.Len(), step.want)
+		}
+	}
+}
+
+// To be full tells nobody whether a code is right.
+func TestMemoryIsFullForAnyCode(t *testing.T) {
+	m := newMemory(t, 2, someThrottle)
+	v := newVerification()
+	v.Subject = ""
+	fill(t, m, v)
+	for _, op := range []operation{right, wrong} {
+		if got, err := op.do(m, newVerification()); !errors.Is(err, ErrFull) || got != (Outcome{}) {
+			t.Errorf("with room for one entry of two, %+v = %v, %v", op, got, err)
+		}
+	}
+	if m.Len() != 1 {
+		t.Errorf("Len = %d", m.Len())
 	}
 }

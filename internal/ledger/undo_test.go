@@ -181,8 +181,8 @@ func TestEveryKeyExpires(t *testing.T) {
 		keeps(longSubject, forgetAfter)
 		keeps(shortSubject, forgetAfter)
 	}
-	late := operation{name: "attempt", at: 10 * time.Minute}
-	for _, op := range []operation{late, {name: "attempt", right: true, at: 10 * time.Minute}} {
+	for _, op := range []operation{wrong, right, resend, revoke} { // each the first, and late
+		op = op.later(10 * time.Minute)
 		v := newVerification()
 		if got, err := op.do(r, v); err != nil || got.Verdict != Admitted {
 			t.Fatal(got, err)
