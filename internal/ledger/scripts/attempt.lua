@@ -17,13 +17,13 @@ if verdict ~= 'admitted' then
 end
 
 if right then
-  redis.call('HSET', KEYS[1], 'a', attempts, 's', resends, 'u', 1, nonce, 'u')
+  remember('u', 1, nonce, 'u')
   if failures > 0 then
     redis.call('DEL', KEYS[2])
   end
 else
   attempts = attempts + 1
-  redis.call('HSET', KEYS[1], 'a', attempts, 's', resends, nonce, 'a')
+  remember(nonce, 'a')
   if KEYS[2] then
     failures = failures + 1
     local locked = 0 -- not now: that would lock out who asked a moment before
@@ -34,5 +34,4 @@ else
     redis.call('PEXPIRE', KEYS[2], forget_after)
   end
 end
-redis.call('PEXPIRE', KEYS[1], ttl)
 return {verdict, attempts, 0}

@@ -28,3 +28,11 @@ elseif attempts >= max_attempts then
   verdict = 'exhausted'
 end
 resends = math.max(resends, told_resends)
+
+-- remember sets fields of the verification, which ends when it ends.
+local function remember(...)
+  redis.call('HSET', KEYS[1], 'a', attempts, 's', resends, ...)
+  if not known[1] then
+    redis.call('PEXPIRE', KEYS[1], ttl)
+  end
+end

@@ -7,6 +7,6 @@ local ready_at = math.max(issued_at, told_issued_at) + cooldown
 if ready_at > now then
   return {'cooling', attempts, ready_at - now}
 end
-redis.call('HSET', KEYS[1], 'a', attempts, 's', resends + 1, 't', now, nonce, 's')
-redis.call('PEXPIRE', KEYS[1], ttl)
+resends = resends + 1
+remember('t', now, nonce, 's')
 return {verdict, attempts, 0}

@@ -1,3 +1,2 @@
-redis.call('HSET', KEYS[1], 'a', attempts, 's', resends, 'r', 1)
-redis.call('PEXPIRE', KEYS[1], ttl)
+remember('r', 1)
 return {'admitted', attempts, 0}
