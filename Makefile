@@ -28,7 +28,10 @@ dev: build ## like run, and log each request
 build: ## build bin/otpd
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/otpd ./cmd/otpd
 
-test: ## run all tests
+test: ## run all tests, and say which programs are missing for some of them
+	@for program in redis-server promtool python3 node; do \
+		command -v $$program >/dev/null || echo "there is no $$program here: the tests that need it are skipped"; \
+	done
 	go test ./...
 
 race: ## run all tests under the race detector

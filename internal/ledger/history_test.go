@@ -282,6 +282,7 @@ func TestHistoriesWithKills(t *testing.T) {
 	}
 	throttle := Throttle{After: 4, Factor: time.Minute, Max: time.Hour}
 	free, throttled := open(Throttle{}), open(throttle)
+	after := openRedis(t, "redis://"+p.addr, calmly, Throttle{})
 	var failed, done atomic.Int64
 	for round := range rounds {
 		random := rand.New(rand.NewPCG(1, uint64(round)))
@@ -332,7 +333,7 @@ func TestHistoriesWithKills(t *testing.T) {
 		}
 		killed.Store(true)
 		running.Wait()
-		for _, r := range append(slices.Clone(free), throttled...) {
+		for _, r := range slices.Concat(free, throttled, []*Redis{after}) {
 			eventually(t, "the server answers and nothing waits to be taken back", func() bool {
 				return r.Ping(context.Background()) == nil && r.lost.count.Load() == 0
 			})
@@ -349,7 +350,7 @@ func TestHistoriesWithKills(t *testing.T) {
 			if rights == 1 {
 				want.Verdict = Used
 			}
-			if got, err := state.do(free[0], v); err != nil || got != want {
+			if got, err := state.do(after, v); err != nil || got != want {
 				t.Errorf("in the end it is %v, %v; want %v", got, err, want)
 			}
 		}
