@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -24,11 +25,8 @@ func sameCodes(code string) []string {
 	}
 }
 
-// zeros are the digit 0 of other scripts and styles; 1 to 9 follow each.
-var zeros = map[string]rune{
-	"full-width": '０', "Arabic": '٠', "Persian": '۰', "Devanagari": '०', "Bengali": '০', "Thai": '๐', "NKo": '߀',
-	"mathematical bold": '𝟎', "double-struck": '𝟘', "monospace": '𝟶', "segmented": '🯰',
-}
+// zeros are the digit 0 of other scripts and styles, full-width and Arabic first; 1 to 9 follow each.
+const zeros = "０٠۰०০๐߀𝟎𝟘𝟶🯰"
 
 // foreign returns the code in other digits, all of them or one, and with what is no space of ASCII.
 func foreign(code string) (all []string) {
@@ -71,8 +69,9 @@ func sameCode(ctx context.Context, t *target) (outcome, error) {
 func each(ctx context.Context, c *client, request fields, texts func(code string) []string) (outcome, error) {
 	result := outcome{allowed: always(0)}
 	for i := range texts("000000") {
-		request["identifier"] = someone()
-		issued, err := c.must(ctx, generate, request)
+		issuedFor := maps.Clone(request)
+		issuedFor["identifier"] = someone()
+		issued, err := c.must(ctx, generate, issuedFor)
 		if err != nil {
 			return result, err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,5 +99,21 @@ func TestSpellings(t *testing.T) {
 		if least := len(spellings(token)) / 50; lax < least {
 			t.Errorf("%d bytes: of %d spellings only %d are such to a lax decoder, want %d", len(raw), len(spellings(token)), lax, least)
 		}
+	}
+}
+
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	all := foreign("123456")
+	if !slices.Equal(all, foreign("123456")) {
+		t.Error("not the same twice, in the same order")
+	}
+	for _, text := range []string{"１２３４５６", "١٢٣٤٥٦", "۱۲۳۴۵۶", "١" + "23456", "𝟏𝟐𝟑𝟒𝟓𝟔", "123456​", "123 456"} {
+		if !slices.Contains(all, text) {
+			t.Errorf("%q is not tried", text)
+		}
+	}
+	if slices.Contains(all, "123456") {
+		t.Error("the code itself is among them")
 	}
 }
