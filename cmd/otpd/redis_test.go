@@ -351,15 +351,6 @@ func successes(tb testing.TB, clients []*client, code string, contexts ...string
 	return int(accepted.Load())
 }
 
-func TestCooldownIsSharedByReplicas(t *testing.T) {
-	t.Parallel()
-	c := replicas(t, startedRedis(t), 2, "OTP_RESEND_COOLDOWN_SECONDS=3600", "OTP_EXPIRY_SECONDS=7200", "OTP_SESSION_EXPIRY_SECONDS=7200")
-	issued := c[0].generate(t)
-	for _, replica := range c {
-		replica.post(t, "429 COOLDOWN_DURATION_PENDING", "/v1/otp/resend", fields{"context": issued.Context})
-	}
-}
-
 func TestCountSurvivesKill(t *testing.T) {
 	t.Parallel()
 	r := startedRedis(t)
