@@ -25,14 +25,14 @@ func newRegistry() *prometheus.Registry {
 	return registry
 }
 
-// countEntries has the registry ask for the number of a ledger's entries, of which there may be at most most.
-func countEntries(entries func() int, most int, registry prometheus.Registerer) {
-	limit := prometheus.NewGauge(prometheus.GaugeOpts{
+// countEntries has the registry ask for the number of a ledger's entries, and tells it their limit.
+func countEntries(entries func() int, limit int, registry prometheus.Registerer) {
+	most := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "otpd_ledger_max_entries",
 		Help: "Entries that the ledger in this process can hold.",
 	})
-	limit.Set(float64(most))
-	registry.MustRegister(limit)
+	most.Set(float64(limit))
+	registry.MustRegister(most)
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "otpd_ledger_entries",
 		Help: "Verifications, and identifiers with failures, that the ledger in this process remembers.",

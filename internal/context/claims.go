@@ -50,8 +50,8 @@ type Claims struct {
 
 	// Subject is a keyed hash of Namespace and Identifier, for logs and ledgers; empty without an
 	// identifier. [Sealer.Open] and [Sealer.Seal] set it, under the key that first sealed the
-	// verification, so that it stays the same over a change of keys; only a context that another key
-	// has sealed since tells it.
+	// verification, so that it stays the same over a change of keys. A token holds it only if another key
+	// has sealed that token.
 	Subject    string
 	subjectKey fernet.Key // that Subject follows from, zero if a context told it
 }

@@ -77,7 +77,8 @@ func parseKey(text string) (*fernet.Key, error) {
 	return &k, nil
 }
 
-// subject returns what stands for an identifier, in a namespace, outside its context.
+// subject returns what stands for an identifier, in a namespace, outside its context. The length tells where
+// the one ends and the other begins.
 func (k *key) subject(namespace, identifier string) string {
 	return k.subjects.sum(string(rune(len(namespace))), namespace, identifier)
 }

@@ -34,11 +34,7 @@ func ParseAddress(text string) (Address, error) {
 	if err != nil || u.Fragment != "" {
 		return Address{}, errors.New("is not a URL")
 	}
-	a := Address{rueidis.ClientOption{
-		ClientName: "otpd", DisableCache: true, DisableRetry: true,
-		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
-		PipelineMultiplex: -1, // one connection: the more requests share it, the fewer system calls
-	}}
+	var a Address
 	switch scheme {
 	case "redis":
 	case "rediss":

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"net"
 	"runtime"
-	"strings"
 	"sync"
 
-	"github.com/redis/rueidis"
 	"golang.org/x/time/rate"
 )
 
@@ -91,9 +89,4 @@ func (c *trackedConn) Close() error {
 	delete(c.dialer.open, c)
 	c.dialer.mu.Unlock()
 	return c.Conn.Close()
-}
-
-// isReadOnly reports whether a server takes no writes because it is, or has become, a replica.
-func isReadOnly(err *rueidis.RedisError) bool {
-	return strings.HasPrefix(err.Error(), "READONLY") || strings.Contains(err.Error(), "-READONLY")
 }

@@ -3,7 +3,9 @@ package ledger
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,14 +13,14 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// maxLost bounds the operations that wait to be taken back. What is lost beyond it stays as it is:
-// a code whose answer never left may then be used up, or a guess counted.
+// maxLost bounds the commands that wait to be undone. What is lost beyond it stays as it is: a code whose
+// answer never left may then be used up, or a guess counted.
 const maxLost = 100_000
 
-// maxUndoFailures ends an attempt to take everything back.
+// maxUndoFailures ends an attempt to undo everything.
 const maxUndoFailures = 100
 
-// lostCommands are those that got no answer, by the key of their verification.
+// lostCommands are those that got no answer and are to be undone, by the key of their verification.
 type lostCommands struct {
 	count atomic.Int64 // so that nobody takes the lock while there are none
 	mu    sync.Mutex
@@ -44,38 +46,29 @@ func (l *lostCommands) of(key string) []command {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]command(nil), l.byKey[key]...)
+	return slices.Clone(l.byKey[key])
 }
 
-func (l *lostCommands) keys() (keys []string) {
+func (l *lostCommands) keys() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for key := range l.byKey {
-		keys = append(keys, key)
-	}
-	return keys
+	return slices.Collect(maps.Keys(l.byKey))
 }
 
 func (l *lostCommands) remove(c command) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	left := l.byKey[c.keys[0]]
-	for i := range left {
-		if left[i].nonce == c.nonce {
-			left = append(left[:i], left[i+1:]...)
-			l.count.Add(-1)
-			break
-		}
-	}
-	l.byKey[c.keys[0]] = left
-	if len(left) == 0 {
-		delete(l.byKey, c.keys[0])
+	key := c.keys[0]
+	before := len(l.byKey[key])
+	l.byKey[key] = slices.DeleteFunc(l.byKey[key], func(other command) bool { return other.nonce == c.nonce })
+	l.count.Add(int64(len(l.byKey[key]) - before))
+	if len(l.byKey[key]) == 0 {
+		delete(l.byKey, key)
 	}
 }
 
-// maySucceedYet reports whether an operation that failed with err may have been done, or may be in the
-// time to come.
-func maySucceedYet(err error) bool {
+// mayHaveRun reports whether a command that failed with err may have run, or may yet.
+func mayHaveRun(err error) bool {
 	if _, refused := rueidis.IsRedisErr(err); refused || errors.Is(err, errNotConnected) || errors.Is(err, errDialTooSoon) {
 		return false
 	}
@@ -83,7 +76,7 @@ func maySucceedYet(err error) bool {
 	return !ok || network.Op != "dial"
 }
 
-// undo takes back what is lost of one verification.
+// undo undoes the lost commands of one verification.
 func (r *Redis) undo(ctx context.Context, key string) error {
 	for _, lost := range r.lost.of(key) {
 		if left := time.Until(lost.until); left > 0 {
@@ -99,7 +92,7 @@ func (r *Redis) undo(ctx context.Context, key string) error {
 	return nil
 }
 
-// undoAll takes back all that is lost, as far as the server answers: of a cluster, one node may not.
+// undoAll undoes all lost commands, as far as the server answers: of a cluster, one node may not.
 func (r *Redis) undoAll(ctx context.Context) {
 	failed := 0
 	for _, key := range r.lost.keys() {

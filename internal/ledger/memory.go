@@ -247,7 +247,7 @@ func (m *Memory) forgive(s *shard, subject key) {
 // next returns f after one failure more.
 func (f failures) next(throttle Throttle, now time.Time) failures {
 	f.count++
-	if lock := throttle.lock(int(f.count)); lock > 0 { // 0 would lock out who asked a moment before
+	if lock := throttle.lock(int(f.count)); lock > 0 { // or a request that read its clock a moment earlier would find a lock until now
 		f.lockedUntil = now.Add(lock).UnixMilli()
 	}
 	f.forgetAt = now.Add(forgetAfter).Unix()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,14 +44,18 @@ var (
 // errNotConnected is in the error of every operation until the first connection.
 var errNotConnected = errors.New("ledger: not connected")
 
-const reconnectEvery = time.Second // until the first connection
+const (
+	reconnectEvery = time.Second // until the first connection
+	minSilence     = time.Second // on a connection with commands under way, before it counts as dead
+	bufferSize     = 64 << 10    // bytes of a connection, each way
+)
 
 // Redis is a ledger that any number of replicas share: a Redis or Valkey server, what Sentinel says is
 // one, or a cluster. It is safe for concurrent use. Each operation is a script that runs at once on the
 // server and takes one round trip; what it touches has one hash tag, and so lives on one node.
 //
-// An operation that gets no answer may have been done all the same. Redis takes such an operation back
-// as soon as the server answers again, and before the next one on the same verification.
+// An operation that gets no answer may have been done all the same. Redis undoes it as soon as the server
+// answers again, and before the next one on the same verification.
 type Redis struct {
 	options      rueidis.ClientOption
 	dialer       *dialer
@@ -72,9 +77,13 @@ func NewRedis(address Address, timeout time.Duration, throttle Throttle) *Redis 
 		intArg(throttle.After), durationArg(throttle.Factor), durationArg(throttle.Max),
 		intArg(severeAfter), durationArg(severeLock), durationArg(forgetAfter),
 	}
+	r.options.ClientName = "otpd"
+	r.options.DisableCache, r.options.DisableRetry = true, true
+	r.options.PipelineMultiplex = -1 // one connection: the more requests share it, the fewer system calls
+	r.options.ReadBufferEachConn, r.options.WriteBufferEachConn = bufferSize, bufferSize
 	r.options.DialCtxFn = r.dialer.dial
 	r.options.Dialer.Timeout = timeout
-	r.options.ConnWriteTimeout = max(timeout, time.Second)
+	r.options.ConnWriteTimeout = max(timeout, minSilence)
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.connect()
@@ -100,7 +109,7 @@ func (r *Redis) connect() {
 	r.client.Store(&client)
 }
 
-// tendUntilStopped connects, if that has not succeeded yet, and takes lost operations back.
+// tendUntilStopped connects, if that has not succeeded yet, and undoes what was lost.
 func (r *Redis) tendUntilStopped(ctx context.Context) {
 	tick := time.NewTicker(reconnectEvery)
 	defer tick.Stop()
@@ -118,7 +127,7 @@ func (r *Redis) tendUntilStopped(ctx context.Context) {
 }
 
 // Attempt judges one code. [Admitted] means that the verdict on the code, right or not, may be given,
-// and that it has been counted. After an error it has not been, or will be taken back.
+// and that it has been counted. After an error it has not been, or will be undone.
 func (r *Redis) Attempt(ctx context.Context, v Verification, right bool) (Outcome, error) {
 	c := newCommand(v)
 	if r.throttle.counts(v) {
@@ -129,7 +138,7 @@ func (r *Redis) Attempt(ctx context.Context, v Verification, right bool) (Outcom
 }
 
 // Resend supersedes the code in the context, if it is the newest and older than cooldown, by one that
-// has been sent once more. After an error it has not, or that will be taken back.
+// has been sent once more. After an error it has not, or that will be undone.
 func (r *Redis) Resend(ctx context.Context, v Verification, cooldown time.Duration) (Outcome, error) {
 	c := newCommand(v)
 	c.args = append(c.args, timeArg(v.IssuedAt), durationArg(cooldown))
@@ -187,15 +196,15 @@ func newCommand(v Verification) command {
 		keys:  append(make([]string, 0, 2), "otpd:{"+tag(v)+"}:"+v.ID),
 		nonce: nonce,
 		until: time.Now().Add(left),
-		args: append(make([]string, 0, 13), timeArg(v.Now), durationArg(left), intArg(v.Attempts),
-			intArg(v.MaxAttempts), intArg(v.Resends), nonce),
+		args: append(make([]string, 0, 13), timeArg(v.Now), durationArg(left), intArg(min(v.Attempts, most)),
+			intArg(v.MaxAttempts), intArg(min(v.Resends, most)), nonce),
 	}
 }
 
 // failuresKey can be no verification's: those have a colon behind the brace.
 func failuresKey(subject string) string { return "otpd:{" + subject + "}" }
 
-// change runs a script that must be taken back if its answer is lost.
+// change runs a script that must be undone if its answer is lost.
 func (r *Redis) change(ctx context.Context, script *rueidis.Lua, c command) (Outcome, error) {
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
@@ -203,7 +212,7 @@ func (r *Redis) change(ctx context.Context, script *rueidis.Lua, c command) (Out
 		return Outcome{}, err
 	}
 	outcome, err := r.run(ctx, script, c)
-	if err != nil && maySucceedYet(err) {
+	if err != nil && mayHaveRun(err) {
 		r.lost.add(c)
 	}
 	return outcome, err
@@ -244,7 +253,13 @@ func (r *Redis) do(do func(rueidis.Client) rueidis.RedisResult) rueidis.RedisRes
 	return result
 }
 
-func intArg(n int) string                { return strconv.Itoa(min(n, most)) }
+// isReadOnly reports whether a server takes no writes because it is, or has become, a replica. Redis 6.2 puts
+// its own error into that of the script.
+func isReadOnly(err *rueidis.RedisError) bool {
+	return strings.HasPrefix(err.Error(), "READONLY") || strings.Contains(err.Error(), "-READONLY")
+}
+
+func intArg(n int) string                { return strconv.Itoa(n) }
 func timeArg(t time.Time) string         { return strconv.FormatInt(t.UnixMilli(), 10) }
 func durationArg(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 

@@ -38,14 +38,14 @@ type Verification = struct {
 	Now         time.Time
 }
 
-// Outcome is a ledger's answer.
+// Outcome is a ledger's answer to one operation.
 type Outcome = struct {
-	Verdict    string        // "admitted", or another that [ask] knows
+	Verdict    string        // "admitted", "throttled", "cooling", or one of refusals
 	Attempts   int           // wrong codes so far, this one included
 	RetryAfter time.Duration // if it is throttled or cooling
 }
 
-// refusals maps the verdicts that say all to the error they mean.
+// refusals maps the verdicts without a time to wait to the error they mean.
 var refusals = map[string]error{
 	"used":       ErrAlreadyUsed,
 	"revoked":    ErrContextRevoked,

@@ -31,8 +31,9 @@ type Verified struct {
 	VerifiedAt time.Time
 }
 
-// Verify judges one attempt. The error for a wrong code is a [*WrongCodeError]; all others say nothing
-// about the code and leave the context as good as it was.
+// Verify judges one attempt. The error for a wrong code is a [*WrongCodeError], and while the identifier is
+// locked a [*ThrottledError]; all but the first say nothing about the code and leave the context as good as
+// it was.
 func (s *Service) Verify(ctx context.Context, caller Caller, r VerifyRequest) (Verified, error) {
 	now := s.cfg.Now()
 	claims, err := s.open(r.Context, caller, now)

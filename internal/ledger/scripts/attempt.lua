@@ -1,4 +1,6 @@
--- KEYS[2], if given, is the hash of the subject's failures: n is their number, l the end of the lock.
+-- KEYS[2], if wrong codes count for the subject, is the hash of them: n is their number, l the end of the
+-- lock. ARGV: 1 for a right code; how many are free, the factor and the longest lock; from which number on a
+-- lock is severe, and how long; when they are forgotten.
 local right = ARGV[7] == '1'
 local free, factor, longest = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local severe_after, severe_lock, forget_after = tonumber(ARGV[11]), tonumber(ARGV[12]), ARGV[13]
@@ -26,7 +28,7 @@ else
   remember(nonce, 'a')
   if KEYS[2] then
     failures = failures + 1
-    local locked = 0 -- not now: that would lock out who asked a moment before
+    local locked = 0 -- and not now: a request that read its clock a moment earlier must not find a lock
     if failures > free then
       locked = now + (failures >= severe_after and severe_lock or math.min(factor * 2 ^ (failures - free), longest))
     end

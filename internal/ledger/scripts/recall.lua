@@ -3,7 +3,9 @@
 --   s  how many codes were resent    r  1 once it was revoked
 --   t  when the newest was, in ms
 -- and, for each operation that changed it, a field by the operation's nonce with what it did, so that
--- it can be undone. Times and durations are in milliseconds.
+-- it can be undone. ARGV: the time; how long the verification still lasts; of its context the wrong codes,
+-- those allowed and the resends; the nonce; from the 7th on the operation's own. Times and durations are in
+-- milliseconds.
 local now = tonumber(ARGV[1])
 local ttl = ARGV[2]
 local max_attempts = tonumber(ARGV[4])
@@ -17,7 +19,7 @@ local issued_at = tonumber(known[3] or 0)
 
 local verdict = 'admitted'
 if known[6] then
-  verdict = 'withdrawn'
+  verdict = 'undone' -- before it came: its client has given up, and nobody reads this
 elseif known[4] then
   verdict = 'used'
 elseif known[5] then
@@ -29,7 +31,8 @@ elseif attempts >= max_attempts then
 end
 resends = math.max(resends, told_resends)
 
--- remember sets fields of the verification, which ends when it ends.
+-- remember writes attempts and resends, as they are by then, and other fields of the verification. Its key
+-- expires when it ends.
 local function remember(...)
   redis.call('HSET', KEYS[1], 'a', attempts, 's', resends, ...)
   if not known[1] then

@@ -1,3 +1,4 @@
+-- ARGV: when the code in the context was issued; the cooldown.
 local told_issued_at, cooldown = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 if verdict ~= 'admitted' then
