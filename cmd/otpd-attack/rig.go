@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +14,67 @@ import (
 
 	otpcontext "github.com/otpd/otpd/internal/context"
 )
+
+// Ledgers.
+const (
+	memory = "memory"
+	redis  = "redis"
+	none   = "none"
+)
+
+// What the default configuration allows.
+const (
+	maxRetries = 3
+	maxResends = 5
+)
+
+// target is a service to attack.
+type target struct {
+	ledger  string
+	main    *client
+	hasty   *client // without a cooldown between resends
+	other   *client // the same service for another tenant; nil if there is none
+	replica *client // nil if there is one only
+	rig     *rig    // what was started; nil if it was not
+}
+
+// aim starts a service with a ledger, or takes the one that o names.
+func aim(ctx context.Context, ledger string, o options) (*target, error) {
+	if o.urls == nil {
+		return start(ctx, ledger, o.binary)
+	}
+	t := &target{ledger: ledger, main: newClient(strings.TrimSuffix(o.urls[0], "/"), o.key)}
+	t.hasty = t.main
+	if o.other != "" {
+		t.other = t.main.with(o.other)
+	}
+	if len(o.urls) > 1 {
+		t.replica = newClient(strings.TrimSuffix(o.urls[1], "/"), o.key)
+	}
+	return t, nil
+}
+
+func (t *target) close() {
+	if t.rig != nil {
+		t.rig.close()
+	}
+}
+
+// someone is an identifier that nobody has used.
+func someone() string { return strings.ToLower(rand.Text()) + "@example.com" }
+
+// subject returns what the ledger's keys have for an identifier of the first tenant. An attacker does not
+// know it, but for the reader of a log.
+func (t *target) subject(identifier string) string {
+	if t.rig == nil {
+		return "subject"
+	}
+	ring, err := otpcontext.ParseRing(t.rig.keys)
+	if err != nil {
+		panic(err) // they are from GenerateKey
+	}
+	return otpcontext.NewSealer(ring).Subjects(mainTenant, identifier)[0]
+}
 
 // The tenants. The other's name is the beginning of this one's, lest names and identifiers run together.
 const (
@@ -110,4 +175,59 @@ func (r *rig) close() {
 		r.redis.kill()
 	}
 	_ = os.RemoveAll(r.dir)
+}
+
+// process is a program that was started.
+type process struct {
+	cmd    *exec.Cmd
+	addr   chan string   // gets the address that an otpd listens on, or is closed
+	ended  chan struct{} // closed when it has
+	stderr strings.Builder
+}
+
+func startProcess(cmd *exec.Cmd) (*process, error) {
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, addr: make(chan string, 1), ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		p.read(stderr)
+		_ = cmd.Wait() // it was killed, or listening says what it wrote
+	}()
+	return p, nil
+}
+
+// read reads the log to its end. Only what comes before the address matters.
+func (p *process) read(log io.Reader) {
+	defer close(p.addr)
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		var line struct{ Msg, Addr string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			p.addr <- line.Addr
+			break
+		}
+		fmt.Fprintln(&p.stderr, lines.Text())
+	}
+	_, _ = io.Copy(io.Discard, log)
+}
+
+// listening returns the address of an otpd when it listens.
+func (p *process) listening() (string, error) {
+	addr, ok := <-p.addr
+	if !ok {
+		return "", fmt.Errorf("%s ended: %s", p.cmd.Path, strings.TrimSpace(p.stderr.String()))
+	}
+	return addr, nil
+}
+
+// kill ends the process at once, with SIGKILL, and waits for its end.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
 }
