@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// A history is what concurrent clients did to verifications of one subject and were told. It is right if
-// the operations can be put into an order, each at a moment between its begin and its end, in which the
-// model tells the same (Herlihy and Wing's linearizability).
+// A history is what concurrent clients did to verifications of one subject and were told. It is linearizable
+// if the operations can be put into an order, each at a moment between its begin and its end, in which the
+// model tells the same (Herlihy and Wing, 1990).
 type history []event
 
 type event struct {
@@ -91,8 +91,8 @@ func (m model) next(op operation, r rules) (Outcome, model) {
 	return Outcome{Admitted, v.attempts, 0}, m
 }
 
-// right reports whether some order explains h.
-func (h history) right(r rules) bool {
+// linearizable reports whether some order explains h.
+func (h history) linearizable(r rules) bool {
 	type position struct {
 		done uint64 // a bit for each event that the order has so far
 		left model
@@ -195,7 +195,7 @@ func TestHistories(t *testing.T) {
 					for i := range verifications {
 						verifications[i].MaxAttempts = r.maxAttempts
 					}
-					if h := record(t, l, verifications, random, 4, 4); !h.right(r) {
+					if h := record(t, l, verifications, random, 4, 4); !h.linearizable(r) {
 						t.Fatalf("no order of its operations explains %+v by %+v", h, r)
 					}
 				}
@@ -214,9 +214,9 @@ func TestHistoryCheckerFindsFaults(t *testing.T) {
 	const s = time.Second
 	second := wrong.to(1)
 	tests := []struct {
-		name  string
-		h     history
-		right bool
+		name         string
+		h            history
+		linearizable bool
 	}{
 		{"one success", history{admitted(right, 0, 1, 2)}, true},
 		{"two successes", history{admitted(right, 0, 1, 4), admitted(right, 0, 2, 3)}, false},
@@ -245,8 +245,8 @@ func TestHistoryCheckerFindsFaults(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, h := range []history{test.h, reversed(test.h)} {
-				if got := h.right(rules{2, Throttle{After: 1, Factor: s, Max: time.Minute}}); got != test.right {
-					t.Errorf("right = %t, want %t", got, test.right)
+				if got := h.linearizable(rules{2, Throttle{After: 1, Factor: s, Max: time.Minute}}); got != test.linearizable {
+					t.Errorf("linearizable = %t, want %t", got, test.linearizable)
 				}
 			}
 		})
