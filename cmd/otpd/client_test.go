@@ -119,6 +119,11 @@ func (c *client) get(tb testing.TB, want, path string) *answer {
 	return c.do(tb, want, http.MethodGet, path, nil, nil)
 }
 
+func (c *client) post(tb testing.TB, want, path string, body fields) *answer {
+	tb.Helper()
+	return c.do(tb, want, http.MethodPost, path, body, nil)
+}
+
 // fields is a JSON object.
 type fields map[string]any
 
