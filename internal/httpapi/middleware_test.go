@@ -100,6 +100,21 @@ func TestContextsBelongToTheirNamespace(t *testing.T) {
 	s.stillGood(t, issued)
 }
 
+func TestSecretsOfANameShareTheThrottle(t *testing.T) {
+	s := newServer(t, options{keys: twoKeys})
+	s.bearer = shopSecret
+	s.fail(t, ada, throttle.After+1)
+	s.bearer = shopSecret2
+	if !s.isLocked(t, ada) {
+		t.Error("the other secret of the same name gets around the lock")
+	}
+	s.unlock(t, ada).is(t, 200, "")
+	s.bearer = shopSecret
+	if s.isLocked(t, ada) {
+		t.Error("the other secret of the same name did not unlock")
+	}
+}
+
 func TestContextWithoutNamespaceIsAnyKeys(t *testing.T) {
 	anonymous := newServer(t, options{})
 	for _, secret := range []string{shopSecret, bankSecret} {

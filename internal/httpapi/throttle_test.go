@@ -107,30 +107,6 @@ func TestThrottleHoldsWhateverThePathToAGuess(t *testing.T) {
 	}
 }
 
-func TestThrottleIsOfOneNamespace(t *testing.T) {
-	s := newServer(t, options{keys: twoKeys})
-	s.bearer = shopSecret
-	s.fail(t, ada, throttle.After+1)
-	s.bearer = shopSecret2
-	if !s.isLocked(t, ada) {
-		t.Error("the other secret of the same name gets around the lock")
-	}
-	s.bearer = bankSecret
-	if s.isLocked(t, ada) {
-		t.Error("one application's failures lock another's user")
-	}
-}
-
-func TestSuccessClearsFailures(t *testing.T) {
-	s := newServer(t, options{})
-	for range 3 {
-		s.fail(t, ada, throttle.After)
-		if s.isLocked(t, ada) { // which is also a success
-			t.Fatal("locked by failures before the last success")
-		}
-	}
-}
-
 func TestUnlock(t *testing.T) {
 	s := newServer(t, options{})
 	s.fail(t, ada, throttle.After+1)
@@ -157,26 +133,6 @@ func TestUnlock(t *testing.T) {
 	s.fail(t, ada, throttle.After)
 	if s.isLocked(t, ada) {
 		t.Error("failures before the unlock still count")
-	}
-}
-
-func TestUnlockIsForTheCallersOwn(t *testing.T) {
-	s := newServer(t, options{keys: twoKeys})
-	lock := func(secret string) {
-		t.Helper()
-		s.bearer = secret
-		s.fail(t, ada, throttle.After+1)
-	}
-	lock(shopSecret)
-	lock(bankSecret)
-	s.bearer = shopSecret2
-	s.unlock(t, ada).is(t, 200, "")
-	if s.isLocked(t, ada) {
-		t.Error("the caller's own namespace is still locked")
-	}
-	s.bearer = bankSecret
-	if !s.isLocked(t, ada) {
-		t.Error("one application unlocks another's user")
 	}
 }
 
