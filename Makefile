@@ -1,5 +1,5 @@
-# make without a target lists the targets. All of them need Go and make; race needs a C compiler, image
-# needs Docker.
+# make without a target lists the targets. All of them need Go and make; attack needs redis-server, race a C
+# compiler, image Docker.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)

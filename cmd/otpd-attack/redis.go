@@ -12,8 +12,6 @@ import (
 	"time"
 )
 
-var errNoRedis = errors.New("there is no redis-server")
-
 // redisServer is one that was started, which keeps nothing on disk.
 type redisServer struct {
 	*process
@@ -24,7 +22,7 @@ func startRedis(ctx context.Context, dir string) (*redisServer, error) {
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
 		if binary, err = exec.LookPath("valkey-server"); err != nil {
-			return nil, errNoRedis
+			return nil, errors.New("there is no redis-server; -ledger memory,none leaves Redis out")
 		}
 	}
 	for range 5 { // somebody else may take the port in between
