@@ -9,13 +9,13 @@ import (
 
 // guessing are attacks on one verification, by whoever holds its contexts.
 var guessing = []attack{
-	{"rollback: 10,000 guesses, all with the first context", rollback},
-	{"500 wrong codes at once", wrongAtOnce},
-	{"500 times the right code at once: right", rightAtOnce},
-	{"250 right and 250 wrong codes at once: right", mixedAtOnce},
-	{"the right code again after success: right", replay},
-	{"the right code after revoking: right", afterRevoking},
-	{"the right code after it has expired, and after its session has", afterExpiry},
+	{"rollback: 10,000 guesses, all with the first context", nothing, rollback},
+	{"500 wrong codes at once", nothing, wrongAtOnce},
+	{"500 times the right code at once: right", nothing, rightAtOnce},
+	{"250 right and 250 wrong codes at once: right", nothing, mixedAtOnce},
+	{"the right code again after success: right", nothing, replay},
+	{"the right code after revoking: right", nothing, afterRevoking},
+	{"the right code after it has expired, and after its session has", nothing, afterExpiry},
 }
 
 // guesses returns n different codes as calls, none of them the right one.
@@ -146,8 +146,8 @@ func (t *target) revoke(ctx context.Context, c *client, issued answer) error {
 
 // flows are attacks on one identifier, over many verifications.
 var flows = []attack{
-	{"a wrong code in each of 200 verifications of one identifier, at once", manyFlows},
-	{"wrong codes for one identifier in fresh verifications, for 7 s", patientFlows},
+	{"a wrong code in each of 200 verifications of one identifier, at once", nothing, manyFlows},
+	{"wrong codes for one identifier in fresh verifications, for 7 s", nothing, patientFlows},
 }
 
 // The default throttle.

@@ -8,7 +8,7 @@ import (
 
 // identifiers are attacks on the ledger's keys by what an identifier says.
 var identifiers = []attack{
-	{"identifiers made to look like another's ledger keys: states changed", injected},
+	{"identifiers made to look like another's ledger keys: states changed", nothing, injected},
 }
 
 // victims are verifications that nobody but their owner may change.

@@ -47,9 +47,12 @@ func TestServiceThatAdmitsEverything(t *testing.T) {
 		t.Errorf("exit status %d, want 1", status)
 	}
 	for _, a := range attacks(redis) {
-		needsRig := all[a.name] == "skipped: "+noRig.Error() || all[a.name] == "skipped: "+noServer.Error()
-		if all[a.name] != exceeded && !needsRig {
-			t.Errorf("%s: %q, want %s", a.name, all[a.name], exceeded)
+		want := exceeded
+		if a.needs == startedService || a.needs == startedRedis {
+			want = "skipped: needs " + string(a.needs)
+		}
+		if all[a.name] != want {
+			t.Errorf("%s: %q, want %s", a.name, all[a.name], want)
 		}
 	}
 	if exceedings := len(slices.DeleteFunc(attacks(redis), func(a attack) bool { return all[a.name] != exceeded })); exceedings < 30 {
@@ -101,6 +104,29 @@ func TestServiceThatDoesNothing(t *testing.T) {
 				t.Errorf("%q, held %v, want %q, false", got.verdict(), held([]row{got}), test.want)
 			}
 		})
+	}
+}
+
+// An attack is left out where its target lacks what it needs, and sends nothing.
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	url := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was attacked") }))
+	target, err := aim(t.Context(), redis, options{urls: []string{url}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lacking := make(map[need]int)
+	for _, a := range attacks(redis) {
+		if a.needs == nothing {
+			continue
+		}
+		lacking[a.needs]++
+		if got, want := a.carryOut(t.Context(), target), "skipped: needs "+string(a.needs); got.verdict() != want || !held([]row{got}) {
+			t.Errorf("%s: %q, held %v, want %q, true", a.name, got.verdict(), held([]row{got}), want)
+		}
+	}
+	if len(lacking) != 5 {
+		t.Errorf("needs %v, want all five kinds", lacking)
 	}
 }
 

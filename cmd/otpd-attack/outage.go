@@ -8,12 +8,10 @@ import (
 
 // restarts are attacks on a service that is killed and started again.
 var restarts = []attack{
-	{"the right code again after SIGKILL and restart: right", replayAfterKill},
-	{"500 wrong codes at once, SIGKILL amid, restart, and 500 more", wrongAroundKill},
-	{"500 times the right code at once, SIGKILL amid, restart, and 500 more: right", rightAroundKill},
+	{"the right code again after SIGKILL and restart: right", startedService, replayAfterKill},
+	{"500 wrong codes at once, SIGKILL amid, restart, and 500 more", startedService, wrongAroundKill},
+	{"500 times the right code at once, SIGKILL amid, restart, and 500 more: right", startedService, rightAroundKill},
 }
-
-const noRig = skipped("needs a service that was started for it")
 
 // lives are one service before and after it was killed.
 type lives struct {
@@ -23,9 +21,6 @@ type lives struct {
 }
 
 func (t *target) begetLives(ctx context.Context) (l lives, err error) {
-	if t.rig == nil {
-		return l, noRig
-	}
 	l.t = t
 	err = l.restart(ctx)
 	return l, err
@@ -112,12 +107,10 @@ func rightAroundKill(ctx context.Context, t *target) (outcome, error) {
 
 // losses are attacks while the ledger does not answer, or after it has lost what it knew.
 var losses = []attack{
-	{"100 wrong codes at once while the ledger stands still, until it answers", wrongWhileStill},
-	{"100 times the right code at once while the ledger stands still, until it answers: right", rightWhileStill},
-	{"the right code again after FLUSHALL: right", replayAfterFlush},
+	{"100 wrong codes at once while the ledger stands still, until it answers", startedRedis, wrongWhileStill},
+	{"100 times the right code at once while the ledger stands still, until it answers: right", startedRedis, rightWhileStill},
+	{"the right code again after FLUSHALL: right", startedRedis, replayAfterFlush},
 }
-
-const noServer = skipped("needs a Redis that was started for it")
 
 // command sends one command to the Redis.
 func (t *target) command(ctx context.Context, command string) error {
@@ -128,14 +121,6 @@ func (t *target) command(ctx context.Context, command string) error {
 	return err
 }
 
-// beginForLoss has a code issued by a service whose Redis can be disturbed.
-func beginForLoss(ctx context.Context, t *target) (answer, error) {
-	if t.rig == nil || t.rig.redis == nil {
-		return answer{}, noServer
-	}
-	return t.main.begin(ctx, someone())
-}
-
 // standstill is longer than the service waits for its ledger. What it sent is carried out at its end.
 const standstill = "CLIENT PAUSE 600 ALL"
 
@@ -143,7 +128,7 @@ const standstill = "CLIENT PAUSE 600 ALL"
 // than was counted in between.
 func wrongWhileStill(ctx context.Context, t *target) (outcome, error) {
 	const tried = 100
-	issued, err := beginForLoss(ctx, t)
+	issued, err := t.main.begin(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -160,7 +145,7 @@ func wrongWhileStill(ctx context.Context, t *target) (outcome, error) {
 }
 
 func rightWhileStill(ctx context.Context, t *target) (outcome, error) {
-	issued, err := beginForLoss(ctx, t)
+	issued, err := t.main.begin(ctx, someone())
 	if err == nil {
 		err = t.command(ctx, standstill)
 	}
@@ -173,7 +158,7 @@ func rightWhileStill(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replayAfterFlush(ctx context.Context, t *target) (outcome, error) {
-	issued, err := beginForLoss(ctx, t)
+	issued, err := t.main.begin(ctx, someone())
 	if err == nil {
 		err = t.main.finish(ctx, issued)
 	}

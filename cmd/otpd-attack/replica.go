@@ -8,23 +8,13 @@ import (
 
 // replicas are attacks on two services that share the signing key and, if it can be shared, the ledger.
 var replicas = []attack{
-	{"500 wrong codes at two replicas at once", replicasWrong},
-	{"500 times the right code at two replicas at once: right", replicasRight},
-	{"the right code at one replica after success at the other: right", replicasReplay},
-	{"the right code at one replica after revoking at the other: right", replicasRevoked},
-	{"a wrong code in each of 200 verifications of one identifier, at two replicas at once", replicasFlows},
-	{"500 wrong codes at two replicas, of which one has a newer signing key", replicasRotated},
-	{"a wrong code in each of 200 verifications, issued by these two for one identifier", replicasRotatedFlows},
-}
-
-const noReplica = skipped("needs a second replica")
-
-// beginAtReplicas has a code issued by the first.
-func beginAtReplicas(ctx context.Context, t *target) (answer, error) {
-	if t.replica == nil {
-		return answer{}, noReplica
-	}
-	return t.main.begin(ctx, someone())
+	{"500 wrong codes at two replicas at once", secondReplica, replicasWrong},
+	{"500 times the right code at two replicas at once: right", secondReplica, replicasRight},
+	{"the right code at one replica after success at the other: right", secondReplica, replicasReplay},
+	{"the right code at one replica after revoking at the other: right", secondReplica, replicasRevoked},
+	{"a wrong code in each of 200 verifications of one identifier, at two replicas at once", secondReplica, replicasFlows},
+	{"500 wrong codes at two replicas, of which one has a newer signing key", startedService, replicasRotated},
+	{"a wrong code in each of 200 verifications, issued by these two for one identifier", startedService, replicasRotatedFlows},
 }
 
 // atBoth gives every other call to the second replica.
@@ -37,7 +27,7 @@ func atBoth(calls []call, second *client) []call {
 }
 
 func replicasWrong(ctx context.Context, t *target) (outcome, error) {
-	issued, err := beginAtReplicas(ctx, t)
+	issued, err := t.main.begin(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -46,7 +36,7 @@ func replicasWrong(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replicasRight(ctx context.Context, t *target) (outcome, error) {
-	issued, err := beginAtReplicas(ctx, t)
+	issued, err := t.main.begin(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -55,7 +45,7 @@ func replicasRight(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replicasReplay(ctx context.Context, t *target) (outcome, error) {
-	issued, err := beginAtReplicas(ctx, t)
+	issued, err := t.main.begin(ctx, someone())
 	if err == nil {
 		err = t.main.finish(ctx, issued)
 	}
@@ -68,7 +58,7 @@ func replicasReplay(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replicasRevoked(ctx context.Context, t *target) (outcome, error) {
-	issued, err := beginAtReplicas(ctx, t)
+	issued, err := t.main.begin(ctx, someone())
 	if err == nil {
 		err = t.revoke(ctx, t.main, issued)
 	}
@@ -81,9 +71,6 @@ func replicasRevoked(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replicasFlows(ctx context.Context, t *target) (outcome, error) {
-	if t.replica == nil {
-		return outcome{}, noReplica
-	}
 	const tried = 200
 	all, err := begin(ctx, t.main, someone(), tried)
 	if err != nil {
@@ -97,9 +84,6 @@ func replicasFlows(ctx context.Context, t *target) (outcome, error) {
 
 // newer returns a replica that seals with another key of the ring.
 func (t *target) newer(ctx context.Context) (*client, error) {
-	if t.rig == nil {
-		return nil, noRig
-	}
 	keys := slices.Clone(t.rig.keys)
 	slices.Reverse(keys)
 	second, _, err := t.rig.launch(ctx, keys, "")

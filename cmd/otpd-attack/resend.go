@@ -4,14 +4,14 @@ import "context"
 
 // resending are attacks by resends.
 var resending = []attack{
-	{"a resend of the first context after the last attempt, 20 times", resendToReset},
-	{"a wrong code, a resend, a wrong code, and so on", resendAfterEach},
-	{"three wrong codes with each of six contexts, from five resends", guessAtEach},
-	{"100 resends of one context at once: codes", resendAtOnce},
-	{"100 resends within the cooldown: codes", resendTooSoon},
-	{"10 resends in turn: codes", resendOn},
-	{"the older code after a resend: right", olderCode},
-	{"right codes and resends at once: right, the most of 20 verifications", resendRace},
+	{"a resend of the first context after the last attempt, 20 times", nothing, resendToReset},
+	{"a wrong code, a resend, a wrong code, and so on", nothing, resendAfterEach},
+	{"three wrong codes with each of six contexts, from five resends", nothing, guessAtEach},
+	{"100 resends of one context at once: codes", nothing, resendAtOnce},
+	{"100 resends within the cooldown: codes", nothing, resendTooSoon},
+	{"10 resends in turn: codes", nothing, resendOn},
+	{"the older code after a resend: right", nothing, olderCode},
+	{"right codes and resends at once: right, the most of 20 verifications", nothing, resendRace},
 }
 
 // resend has a new code issued. A service with a cooldown is no target.

@@ -11,9 +11,9 @@ import (
 
 // tokens are attacks by the text of a context.
 var tokens = []attack{
-	{"the right code with respelt contexts, before and after success", respelt},
-	{"the right code with contexts that have one character changed", changed},
-	{"a context after success, its characters as JSON escapes: right", escaped},
+	{"the right code with respelt contexts, before and after success", nothing, respelt},
+	{"the right code with contexts that have one character changed", nothing, changed},
+	{"a context after success, its characters as JSON escapes: right", nothing, escaped},
 }
 
 const urlSafe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -138,11 +138,11 @@ func escaped(ctx context.Context, t *target) (outcome, error) {
 
 // codes are attacks by the text of a code.
 var codes = []attack{
-	{"the right code in spellings that count as the same, with spaces and hyphens: right", sameCode},
-	{"the right code in digits from outside ASCII: right", lookAlikes},
-	{"patterns and lists in place of a code: right", patterns},
-	{"several codes in one request, the right one among them", several},
-	{"the code that came with a decoy, and every spelling of it: right", decoy},
+	{"the right code in spellings that count as the same, with spaces and hyphens: right", nothing, sameCode},
+	{"the right code in digits from outside ASCII: right", nothing, lookAlikes},
+	{"patterns and lists in place of a code: right", nothing, patterns},
+	{"several codes in one request, the right one among them", nothing, several},
+	{"the code that came with a decoy, and every spelling of it: right", nothing, decoy},
 }
 
 // sameCodes returns spellings that are the code.

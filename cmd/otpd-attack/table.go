@@ -20,8 +20,37 @@ for an identifier. Attacks have two API keys and two replicas to work with, and 
 
 // attack is one way to get more than the design allows.
 type attack struct {
-	name string
-	run  func(context.Context, *target) (outcome, error)
+	name  string
+	needs need
+	run   func(context.Context, *target) (outcome, error)
+}
+
+// need is what an attack takes that not every target has.
+type need string
+
+const (
+	nothing        need = ""
+	firstKey       need = "an API key"
+	secondKey      need = "a second API key"
+	secondReplica  need = "a second replica"
+	startedService need = "a service that was started for it"
+	startedRedis   need = "a Redis that was started for it"
+)
+
+func (t *target) has(n need) bool {
+	switch n {
+	case firstKey:
+		return t.main.secret != ""
+	case secondKey:
+		return t.other != nil
+	case secondReplica:
+		return t.replica != nil
+	case startedService:
+		return t.rig != nil
+	case startedRedis:
+		return t.rig != nil && t.rig.redis != nil
+	}
+	return true
 }
 
 // outcome is what an attack got.
@@ -64,6 +93,9 @@ type row struct {
 }
 
 func (a attack) carryOut(ctx context.Context, t *target) row {
+	if !t.has(a.needs) {
+		return row{name: a.name, err: skipped("needs " + a.needs)}
+	}
 	got, err := a.run(ctx, t)
 	return row{a.name, got, got.allowed.of(t.ledger), err}
 }
