@@ -24,7 +24,7 @@ import (
 const usage = `usage: otpd-attack [flags]
 
 Starts otpd, with each ledger, on free ports of 127.0.0.1, and attacks it. With -url, attacks one that
-runs. That must have the default configuration.
+runs. That must have the defaults, but for OTP_RESEND_COOLDOWN_SECONDS=0.
 
 `
 

@@ -8,7 +8,7 @@ var resending = []attack{
 	{"a wrong code, a resend, a wrong code, and so on", nothing, resendAfterEach},
 	{"three wrong codes with each of six contexts, from five resends", nothing, guessAtEach},
 	{"100 resends of one context at once: codes", nothing, resendAtOnce},
-	{"100 resends within the cooldown: codes", nothing, resendTooSoon},
+	{"100 resends within the cooldown: codes", cooldown, resendTooSoon},
 	{"10 resends in turn: codes", nothing, resendOn},
 	{"the older code after a resend: right", nothing, olderCode},
 	{"right codes and resends at once: right, the most of 20 verifications", nothing, resendRace},

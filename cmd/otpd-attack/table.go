@@ -35,6 +35,7 @@ const (
 	secondReplica  need = "a second replica"
 	startedService need = "a service that was started for it"
 	startedRedis   need = "a Redis that was started for it"
+	cooldown       need = "a second service, with a cooldown"
 )
 
 func (t *target) has(n need) bool {
@@ -45,6 +46,8 @@ func (t *target) has(n need) bool {
 		return t.other != nil
 	case secondReplica:
 		return t.replica != nil
+	case cooldown:
+		return t.main != t.hasty
 	case startedService:
 		return t.rig != nil
 	case startedRedis:
