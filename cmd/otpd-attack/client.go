@@ -140,8 +140,8 @@ func (c *client) must(ctx context.Context, path string, body any) (answer, error
 	return a, err
 }
 
-// begin has a code issued.
-func (c *client) begin(ctx context.Context, identifier string) (answer, error) {
+// issue has a code issued.
+func (c *client) issue(ctx context.Context, identifier string) (answer, error) {
 	return c.must(ctx, generate, fields{"identifier": identifier})
 }
 

@@ -36,7 +36,7 @@ func rightCodes(n int, c *client, issued answer) []call {
 // rollback guesses on after the last attempt, and then has the code.
 func rollback(ctx context.Context, t *target) (outcome, error) {
 	const tried, width, space = 10_000, 64, 1_000_000
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -52,7 +52,7 @@ func rollback(ctx context.Context, t *target) (outcome, error) {
 }
 
 func wrongAtOnce(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -61,7 +61,7 @@ func wrongAtOnce(ctx context.Context, t *target) (outcome, error) {
 }
 
 func rightAtOnce(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -85,7 +85,7 @@ func mixedAtOnce(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replay(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err == nil {
 		err = t.main.finish(ctx, issued)
 	}
@@ -98,7 +98,7 @@ func replay(ctx context.Context, t *target) (outcome, error) {
 }
 
 func afterRevoking(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err == nil {
 		err = t.revoke(ctx, t.main, issued)
 	}
@@ -119,13 +119,13 @@ func afterExpiry(ctx context.Context, t *target) (outcome, error) {
 		{"identifier": someone(), "expiry_seconds": life},
 		{"identifier": someone(), "expiry_seconds": life, "session_expiry_seconds": life},
 	} {
-		issued, err := t.hasty.must(ctx, generate, request)
+		issued, err := t.noCooldown.must(ctx, generate, request)
 		if err != nil {
 			return result, err
 		}
-		calls = append(calls, rightCodes(tried, t.hasty, issued)...)
+		calls = append(calls, rightCodes(tried, t.noCooldown, issued)...)
 		if request["session_expiry_seconds"] != nil {
-			calls = append(calls, resends(1, t.hasty, issued)...)
+			calls = append(calls, resends(1, t.noCooldown, issued)...)
 		}
 	}
 	err := sleep(ctx, (life*1000+100)*time.Millisecond)
@@ -169,12 +169,12 @@ func throttleAllows(elapsed time.Duration) int {
 	return allowed
 }
 
-// begin has n codes issued for one identifier.
-func begin(ctx context.Context, c *client, identifier string, n int) ([]answer, error) {
+// issueAll has n codes issued for one identifier.
+func issueAll(ctx context.Context, c *client, identifier string, n int) ([]answer, error) {
 	all := make([]answer, n)
 	for i := range all {
 		var err error
-		if all[i], err = c.begin(ctx, identifier); err != nil {
+		if all[i], err = c.issue(ctx, identifier); err != nil {
 			return nil, err
 		}
 	}
@@ -191,7 +191,7 @@ func oneGuessEach(c *client, verifications []answer) (calls []call) {
 
 func manyFlows(ctx context.Context, t *target) (outcome, error) {
 	const tried = 200
-	all, err := begin(ctx, t.main, someone(), tried)
+	all, err := issueAll(ctx, t.main, someone(), tried)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -208,7 +208,7 @@ func patientFlows(ctx context.Context, t *target) (outcome, error) {
 	identifier, result := someone(), outcome{least: throttleAfter + 1}
 	start := time.Now()
 	for time.Since(start) < patience && result.tried < most {
-		issued, err := t.main.begin(ctx, identifier)
+		issued, err := t.main.issue(ctx, identifier)
 		if err != nil {
 			return result, err
 		}

@@ -21,19 +21,19 @@ type victims struct {
 
 func newVictims(ctx context.Context, c *client) (v victims, err error) {
 	v.identifier = someone()
-	if v.used, err = c.begin(ctx, someone()); err != nil {
+	if v.used, err = c.issue(ctx, someone()); err != nil {
 		return v, err
 	}
 	if err := c.finish(ctx, v.used); err != nil {
 		return v, err
 	}
-	if v.begun, err = c.begin(ctx, someone()); err != nil {
+	if v.begun, err = c.issue(ctx, someone()); err != nil {
 		return v, err
 	}
 	if _, err := inTurn(ctx, guesses(1, c, v.begun), evaluated); err != nil {
 		return v, err
 	}
-	all, err := begin(ctx, c, v.identifier, throttleAfter)
+	all, err := issueAll(ctx, c, v.identifier, throttleAfter)
 	if err != nil {
 		return v, err
 	}
@@ -57,7 +57,7 @@ func (v victims) changes(ctx context.Context, t *target, before [2]answer) (chan
 		return changes, nil // and there is no throttle
 	}
 	// One wrong code more locks the identifier.
-	all, err := begin(ctx, t.main, v.identifier, 10)
+	all, err := issueAll(ctx, t.main, v.identifier, 10)
 	if err != nil {
 		return changes, err
 	}
@@ -118,14 +118,14 @@ func injected(ctx context.Context, t *target) (outcome, error) {
 // identifier with control characters is refused.
 func (t *target) useUp(ctx context.Context, identifier string) error {
 	for _, end := range []func(answer) []call{
-		func(issued answer) []call { return guesses(maxRetries, t.hasty, issued) },
-		func(issued answer) []call { return rightCodes(1, t.hasty, issued) },
+		func(issued answer) []call { return guesses(maxRetries, t.noCooldown, issued) },
+		func(issued answer) []call { return rightCodes(1, t.noCooldown, issued) },
 		func(issued answer) []call {
-			return []call{{t.hasty, resend, fields{"context": issued.Context}}, {t.hasty, revoke, fields{"context": issued.Context}}}
+			return []call{{t.noCooldown, resend, fields{"context": issued.Context}}, {t.noCooldown, revoke, fields{"context": issued.Context}}}
 		},
-		func(answer) []call { return []call{{t.hasty, unlock, fields{"identifier": identifier}}} },
+		func(answer) []call { return []call{{t.noCooldown, unlock, fields{"identifier": identifier}}} },
 	} {
-		issued, err := t.hasty.post(ctx, generate, fields{"identifier": identifier})
+		issued, err := t.noCooldown.post(ctx, generate, fields{"identifier": identifier})
 		if err != nil {
 			return err
 		}

@@ -116,7 +116,7 @@ func complain(flags *flag.FlagSet, err error) error {
 
 // attackLedger runs all attacks with one ledger and reports whether the design held.
 func attackLedger(ctx context.Context, ledger string, o options, stdout io.Writer) (bool, error) {
-	t, err := aim(ctx, ledger, o)
+	t, err := newTarget(ctx, ledger, o)
 	if err != nil {
 		return false, err
 	}

@@ -95,7 +95,7 @@ func TestServiceThatDoesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			target, err := aim(t.Context(), redis, options{urls: []string{serve(t, test.handler)}})
+			target, err := newTarget(t.Context(), redis, options{urls: []string{serve(t, test.handler)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestServiceThatDoesNothing(t *testing.T) {
 func TestNeeds(t *testing.T) {
 	t.Parallel()
 	url := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was attacked") }))
-	target, err := aim(t.Context(), redis, options{urls: []string{url}})
+	target, err := newTarget(t.Context(), redis, options{urls: []string{url}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,11 +183,11 @@ func TestEverythingEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := target.main.finish(ctx, must(target.main.begin(ctx, someone()))); err != nil {
+	if err := target.main.finish(ctx, must(target.main.issue(ctx, someone()))); err != nil {
 		t.Errorf("it does not work: %v", err)
 	}
 	cancel()
-	if _, err := target.main.begin(ctx, someone()); err == nil {
+	if _, err := target.main.issue(ctx, someone()); err == nil {
 		t.Error("it works after its time")
 	}
 	target.close()

@@ -13,23 +13,23 @@ var restarts = []attack{
 	{"500 times the right code at once, SIGKILL amid, restart, and 500 more: right", startedService, rightAroundKill},
 }
 
-// lives are one service before and after it was killed.
-type lives struct {
-	t    *target
+// ownService is one that is the attack's own, to be killed and started again.
+type ownService struct {
+	rig  *rig
 	now  *client
 	kill func()
 }
 
-func (t *target) begetLives(ctx context.Context) (l lives, err error) {
-	l.t = t
-	err = l.restart(ctx)
-	return l, err
+func (t *target) startOwn(ctx context.Context) (s ownService, err error) {
+	s.rig = t.rig
+	err = s.restart(ctx)
+	return s, err
 }
 
-func (l *lives) restart(ctx context.Context) error {
-	c, p, err := l.t.rig.launch(ctx, l.t.rig.keys, "")
+func (s *ownService) restart(ctx context.Context) error {
+	c, p, err := s.rig.launch(ctx, s.rig.keys, "")
 	if err == nil {
-		l.now, l.kill = c, p.kill
+		s.now, s.kill = c, p.kill
 	}
 	return err
 }
@@ -37,22 +37,22 @@ func (l *lives) restart(ctx context.Context) error {
 func replayAfterKill(ctx context.Context, t *target) (outcome, error) {
 	const tried = 10
 	result := outcome{tried: tried, allowed: shared(0, 1)}
-	l, err := t.begetLives(ctx)
+	s, err := t.startOwn(ctx)
 	if err != nil {
 		return result, err
 	}
-	issued, err := l.now.begin(ctx, someone())
+	issued, err := s.now.issue(ctx, someone())
 	if err == nil {
-		err = l.now.finish(ctx, issued)
+		err = s.now.finish(ctx, issued)
 	}
 	if err != nil {
 		return result, err
 	}
-	l.kill()
-	if err := l.restart(ctx); err != nil {
+	s.kill()
+	if err := s.restart(ctx); err != nil {
 		return result, err
 	}
-	result.evaluated, err = inTurn(ctx, rightCodes(tried, l.now, issued), right)
+	result.evaluated, err = inTurn(ctx, rightCodes(tried, s.now, issued), right)
 	return result, err
 }
 
@@ -60,11 +60,11 @@ func replayAfterKill(ctx context.Context, t *target) (outcome, error) {
 // them again. What was under way gets no answer.
 func aroundKill(ctx context.Context, t *target, calls func(*client, answer) []call, counts func(answer) bool) (outcome, error) {
 	var result outcome
-	l, err := t.begetLives(ctx)
+	s, err := t.startOwn(ctx)
 	if err != nil {
 		return result, err
 	}
-	issued, err := l.now.begin(ctx, someone())
+	issued, err := s.now.issue(ctx, someone())
 	if err != nil {
 		return result, err
 	}
@@ -76,19 +76,19 @@ func aroundKill(ctx context.Context, t *target, calls func(*client, answer) []ca
 		case <-first:
 		case <-time.After(time.Second):
 		}
-		l.kill()
+		s.kill()
 	}()
-	before, _ := volley(ctx, crowd, calls(l.now, issued), func(a answer) bool {
+	before, _ := volley(ctx, crowd, calls(s.now, issued), func(a answer) bool {
 		if counts(a) {
 			first <- struct{}{}
 		}
 		return counts(a)
 	})
 	<-killed
-	if err := l.restart(ctx); err != nil {
+	if err := s.restart(ctx); err != nil {
 		return result, err
 	}
-	after, err := volley(ctx, crowd, calls(l.now, issued), counts)
+	after, err := volley(ctx, crowd, calls(s.now, issued), counts)
 	result.tried, result.evaluated, result.least = 2*crowd, before+after, 1
 	return result, err
 }
@@ -128,7 +128,7 @@ const standstill = "CLIENT PAUSE 600 ALL"
 // than was counted in between.
 func wrongWhileStill(ctx context.Context, t *target) (outcome, error) {
 	const tried = 100
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -145,7 +145,7 @@ func wrongWhileStill(ctx context.Context, t *target) (outcome, error) {
 }
 
 func rightWhileStill(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err == nil {
 		err = t.command(ctx, standstill)
 	}
@@ -158,7 +158,7 @@ func rightWhileStill(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replayAfterFlush(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err == nil {
 		err = t.main.finish(ctx, issued)
 	}

@@ -27,7 +27,7 @@ func atBoth(calls []call, second *client) []call {
 }
 
 func replicasWrong(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -36,7 +36,7 @@ func replicasWrong(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replicasRight(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -45,7 +45,7 @@ func replicasRight(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replicasReplay(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err == nil {
 		err = t.main.finish(ctx, issued)
 	}
@@ -58,7 +58,7 @@ func replicasReplay(ctx context.Context, t *target) (outcome, error) {
 }
 
 func replicasRevoked(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err == nil {
 		err = t.revoke(ctx, t.main, issued)
 	}
@@ -72,7 +72,7 @@ func replicasRevoked(ctx context.Context, t *target) (outcome, error) {
 
 func replicasFlows(ctx context.Context, t *target) (outcome, error) {
 	const tried = 200
-	all, err := begin(ctx, t.main, someone(), tried)
+	all, err := issueAll(ctx, t.main, someone(), tried)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -96,7 +96,7 @@ func replicasRotated(ctx context.Context, t *target) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -124,11 +124,11 @@ func replicasRotatedFlows(ctx context.Context, t *target) (outcome, error) {
 	}
 	const each = 100
 	identifier := someone()
-	olds, err := begin(ctx, t.main, identifier, each)
+	olds, err := issueAll(ctx, t.main, identifier, each)
 	if err != nil {
 		return outcome{}, err
 	}
-	news, err := begin(ctx, second, identifier, each)
+	news, err := issueAll(ctx, second, identifier, each)
 	if err != nil {
 		return outcome{}, err
 	}

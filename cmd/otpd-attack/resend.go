@@ -27,18 +27,18 @@ func resent(a answer) bool { return a.OTP != "" }
 
 func resendToReset(ctx context.Context, t *target) (outcome, error) {
 	result := outcome{least: maxRetries, allowed: ledgered(maxRetries)}
-	issued, err := t.hasty.begin(ctx, someone())
+	issued, err := t.noCooldown.issue(ctx, someone())
 	if err != nil {
 		return result, err
 	}
 	for newest, round := issued, 0; ; round++ {
-		calls := guesses(maxRetries, t.hasty, newest)
+		calls := guesses(maxRetries, t.noCooldown, newest)
 		got, err := inTurn(ctx, calls, evaluated)
 		result.tried, result.evaluated = result.tried+len(calls), result.evaluated+got
 		if err != nil || round == 20 {
 			return result, err
 		}
-		a, err := t.hasty.resend(ctx, issued)
+		a, err := t.noCooldown.resend(ctx, issued)
 		if err != nil {
 			return result, err
 		}
@@ -51,10 +51,10 @@ func resendToReset(ctx context.Context, t *target) (outcome, error) {
 // resendAfterEach always uses the newest context, as an honest client does.
 func resendAfterEach(ctx context.Context, t *target) (outcome, error) {
 	result := outcome{least: maxRetries, allowed: always(maxRetries)}
-	newest, err := t.hasty.begin(ctx, someone())
+	newest, err := t.noCooldown.issue(ctx, someone())
 	for round := 0; err == nil && round <= 2*maxRetries; round++ {
 		var a answer
-		if a, err = t.hasty.post(ctx, verify, attempt(newest, guesses(1, t.hasty, newest)[0].code())); err != nil {
+		if a, err = t.noCooldown.post(ctx, verify, attempt(newest, guesses(1, t.noCooldown, newest)[0].code())); err != nil {
 			break
 		}
 		result.tried++
@@ -62,7 +62,7 @@ func resendAfterEach(ctx context.Context, t *target) (outcome, error) {
 			result.evaluated++
 			newest.Context = a.Context
 		}
-		if a, err = t.hasty.resend(ctx, newest); err == nil && resent(a) {
+		if a, err = t.noCooldown.resend(ctx, newest); err == nil && resent(a) {
 			newest = a
 		}
 	}
@@ -74,10 +74,10 @@ func (c call) code() string { return c.body.(fields)["otp"].(string) }
 
 func guessAtEach(ctx context.Context, t *target) (outcome, error) {
 	result := outcome{least: maxRetries, allowed: ledgered(maxRetries)}
-	issued, err := t.hasty.begin(ctx, someone())
+	issued, err := t.noCooldown.issue(ctx, someone())
 	all := []answer{issued}
 	for newest := issued; err == nil && resent(newest) && len(all) <= maxResends; {
-		if newest, err = t.hasty.resend(ctx, newest); err == nil && resent(newest) {
+		if newest, err = t.noCooldown.resend(ctx, newest); err == nil && resent(newest) {
 			all = append(all, newest)
 		}
 	}
@@ -86,7 +86,7 @@ func guessAtEach(ctx context.Context, t *target) (outcome, error) {
 			break
 		}
 		var got int
-		calls := guesses(maxRetries, t.hasty, each)
+		calls := guesses(maxRetries, t.noCooldown, each)
 		got, err = inTurn(ctx, calls, evaluated)
 		result.tried, result.evaluated = result.tried+len(calls), result.evaluated+got
 	}
@@ -98,20 +98,20 @@ func resends(n int, c *client, issued answer) []call {
 }
 
 func resendAtOnce(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.hasty.begin(ctx, someone())
+	issued, err := t.noCooldown.issue(ctx, someone())
 	if err == nil {
-		issued, err = t.hasty.resend(ctx, issued)
+		issued, err = t.noCooldown.resend(ctx, issued)
 	}
 	if err != nil {
 		return outcome{}, err
 	}
 	const tried = 100
-	got, err := volley(ctx, tried, resends(tried, t.hasty, issued), resent)
+	got, err := volley(ctx, tried, resends(tried, t.noCooldown, issued), resent)
 	return outcome{tried: tried, evaluated: got, least: 1, allowed: ledgered(1)}, err
 }
 
 func resendTooSoon(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -123,13 +123,13 @@ func resendTooSoon(ctx context.Context, t *target) (outcome, error) {
 func resendOn(ctx context.Context, t *target) (outcome, error) {
 	const tried = 10
 	result := outcome{tried: tried, least: maxResends, allowed: always(maxResends)}
-	newest, err := t.hasty.begin(ctx, someone())
+	newest, err := t.noCooldown.issue(ctx, someone())
 	for range tried {
 		if err != nil {
 			break
 		}
 		var a answer
-		if a, err = t.hasty.resend(ctx, newest); err == nil && resent(a) {
+		if a, err = t.noCooldown.resend(ctx, newest); err == nil && resent(a) {
 			newest = a
 			result.evaluated++
 		}
@@ -140,17 +140,17 @@ func resendOn(ctx context.Context, t *target) (outcome, error) {
 func olderCode(ctx context.Context, t *target) (outcome, error) {
 	const tried = 10
 	result := outcome{tried: tried, allowed: ledgered(0)}
-	issued, err := t.hasty.begin(ctx, someone())
+	issued, err := t.noCooldown.issue(ctx, someone())
 	if err != nil {
 		return result, err
 	}
-	newest, err := t.hasty.resend(ctx, issued)
+	newest, err := t.noCooldown.resend(ctx, issued)
 	if err != nil {
 		return result, err
 	}
-	result.evaluated, err = inTurn(ctx, rightCodes(tried, t.hasty, issued), right)
+	result.evaluated, err = inTurn(ctx, rightCodes(tried, t.noCooldown, issued), right)
 	if err == nil && result.evaluated == 0 {
-		err = t.hasty.finish(ctx, newest)
+		err = t.noCooldown.finish(ctx, newest)
 	}
 	return result, err
 }
@@ -160,14 +160,14 @@ func resendRace(ctx context.Context, t *target) (outcome, error) {
 	const rounds, width = 20, 10
 	result := outcome{least: 1, allowed: ledgered(1)}
 	for range rounds {
-		issued, err := t.hasty.begin(ctx, someone())
+		issued, err := t.noCooldown.issue(ctx, someone())
 		if err != nil {
 			return result, err
 		}
 		newest := make(chan answer, width)
 		var calls []call
 		for range width {
-			calls = append(append(calls, rightCodes(1, t.hasty, issued)...), resends(1, t.hasty, issued)...)
+			calls = append(append(calls, rightCodes(1, t.noCooldown, issued)...), resends(1, t.noCooldown, issued)...)
 		}
 		got, err := volley(ctx, 2*width, calls, func(a answer) bool {
 			if resent(a) {
@@ -180,7 +180,7 @@ func resendRace(ctx context.Context, t *target) (outcome, error) {
 		}
 		close(newest)
 		for a := range newest {
-			accepted, err := inTurn(ctx, rightCodes(1, t.hasty, a), right)
+			accepted, err := inTurn(ctx, rightCodes(1, t.noCooldown, a), right)
 			if err != nil {
 				return result, err
 			}

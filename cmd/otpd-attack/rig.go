@@ -30,21 +30,21 @@ const (
 
 // target is a service to attack.
 type target struct {
-	ledger  string
-	main    *client
-	hasty   *client // without a cooldown between resends
-	other   *client // the same service for another tenant; nil if there is none
-	replica *client // nil if there is one only
-	rig     *rig    // what was started; nil if it was not
+	ledger     string
+	main       *client
+	noCooldown *client // to resend at once; main if nothing was started
+	other      *client // the same service for another tenant; nil if there is none
+	replica    *client // nil if there is one only
+	rig        *rig    // what was started; nil if it was not
 }
 
-// aim starts a service with a ledger, or takes the one that o names.
-func aim(ctx context.Context, ledger string, o options) (*target, error) {
+// newTarget starts a service with a ledger, or takes the one that o names.
+func newTarget(ctx context.Context, ledger string, o options) (*target, error) {
 	if o.urls == nil {
 		return start(ctx, ledger, o.binary)
 	}
 	t := &target{ledger: ledger, main: newClient(strings.TrimSuffix(o.urls[0], "/"), o.key)}
-	t.hasty = t.main
+	t.noCooldown = t.main
 	if o.other != "" {
 		t.other = t.main.with(o.other)
 	}
@@ -111,7 +111,7 @@ func start(ctx context.Context, ledger, binary string) (t *target, err error) {
 	for _, service := range []struct {
 		client **client
 		env    string
-	}{{&t.main, ""}, {&t.replica, ""}, {&t.hasty, "OTP_RESEND_COOLDOWN_SECONDS=0"}} {
+	}{{&t.main, ""}, {&t.replica, ""}, {&t.noCooldown, "OTP_RESEND_COOLDOWN_SECONDS=0"}} {
 		if *service.client, _, err = r.launch(ctx, r.keys, service.env); err != nil {
 			return nil, err
 		}

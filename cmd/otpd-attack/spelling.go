@@ -51,11 +51,11 @@ func spellings(token string) []string {
 
 func insert(token string, at int, text string) string { return token[:at] + text + token[at:] }
 
-// beginPadded has a code issued whose context ends in padding and has the characters that base64 has two
+// issuePadded has a code issued whose context ends in padding and has the characters that base64 has two
 // of: so that it has all the spellings there are. How long a context is depends on the identifier.
-func beginPadded(ctx context.Context, c *client, padding int) (issued answer, err error) {
+func issuePadded(ctx context.Context, c *client, padding int) (issued answer, err error) {
 	for tried := range 1000 {
-		if issued, err = c.begin(ctx, someone()+strings.Repeat("m", tried%64)); err != nil {
+		if issued, err = c.issue(ctx, someone()+strings.Repeat("m", tried%64)); err != nil {
 			return issued, err
 		}
 		body := strings.TrimRight(issued.Context, "=")
@@ -77,7 +77,7 @@ func withTokens(c *client, issued answer, tokens []string) (calls []call) {
 func respelt(ctx context.Context, t *target) (outcome, error) {
 	result := outcome{allowed: always(0)}
 	for _, padding := range []int{1, 2} {
-		issued, err := beginPadded(ctx, t.main, padding)
+		issued, err := issuePadded(ctx, t.main, padding)
 		if err != nil {
 			return result, err
 		}
@@ -100,7 +100,7 @@ func respelt(ctx context.Context, t *target) (outcome, error) {
 
 // changed tries each character of a context, but not those that could be another spelling.
 func changed(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -119,7 +119,7 @@ func changed(ctx context.Context, t *target) (outcome, error) {
 
 // escaped sends what is the same context to JSON, and so the same verification.
 func escaped(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err == nil {
 		err = t.main.finish(ctx, issued)
 	}
@@ -182,7 +182,7 @@ func noCodes(code string) []string {
 }
 
 func sameCode(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -226,7 +226,7 @@ func patterns(ctx context.Context, t *target) (outcome, error) {
 
 // several sends JSON that a lax decoder takes one code or the other from.
 func several(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}

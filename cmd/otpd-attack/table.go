@@ -47,7 +47,7 @@ func (t *target) has(n need) bool {
 	case secondReplica:
 		return t.replica != nil
 	case cooldown:
-		return t.main != t.hasty
+		return t.main != t.noCooldown
 	case startedService:
 		return t.rig != nil
 	case startedRedis:

@@ -18,7 +18,7 @@ var tenants = []attack{
 }
 
 func otherKey(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -31,7 +31,7 @@ func otherKey(ctx context.Context, t *target) (outcome, error) {
 }
 
 func otherKeyWears(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -44,7 +44,7 @@ func otherKeyWears(ctx context.Context, t *target) (outcome, error) {
 }
 
 func otherKeyManages(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -65,7 +65,7 @@ func otherKeyLocks(ctx context.Context, t *target) (outcome, error) {
 	identifier := someone()
 	result := outcome{allowed: always(0)}
 	for _, attacked := range []string{identifier, mainTenant[len(otherTenant):] + identifier} {
-		all, err := begin(ctx, t.other, attacked, each)
+		all, err := issueAll(ctx, t.other, attacked, each)
 		if err != nil {
 			return result, err
 		}
@@ -74,7 +74,7 @@ func otherKeyLocks(ctx context.Context, t *target) (outcome, error) {
 		}
 		result.tried += each
 	}
-	issued, err := t.main.begin(ctx, identifier)
+	issued, err := t.main.issue(ctx, identifier)
 	if err != nil {
 		return result, err
 	}
@@ -91,7 +91,7 @@ func otherKeyUnlocks(ctx context.Context, t *target) (outcome, error) {
 	result := outcome{least: throttleAfter + 1}
 	start := time.Now()
 	for range rounds {
-		all, err := begin(ctx, t.main, identifier, each)
+		all, err := issueAll(ctx, t.main, identifier, each)
 		if err != nil {
 			return result, err
 		}
@@ -109,7 +109,7 @@ func otherKeyUnlocks(ctx context.Context, t *target) (outcome, error) {
 }
 
 func noKey(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.begin(ctx, someone())
+	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -140,19 +140,18 @@ var purposes = []attack{
 // use is what a code is issued for.
 var use = fields{"identifier": "payer@example.com", "purpose": "payment", "binding": "12.00 EUR to Ann"}
 
-func beginUse(ctx context.Context, c *client) (answer, error) {
+func issueForUse(ctx context.Context, c *client) (answer, error) {
 	issuedFor := maps.Clone(use)
 	issuedFor["identifier"] = someone()
-	a, err := c.must(ctx, generate, issuedFor)
-	return a, err
+	return c.must(ctx, generate, issuedFor)
 }
 
 func otherUse(ctx context.Context, t *target) (outcome, error) {
-	issued, err := beginUse(ctx, t.main)
+	issued, err := issueForUse(ctx, t.main)
 	if err != nil {
 		return outcome{}, err
 	}
-	plain, err := t.main.begin(ctx, someone())
+	plain, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -189,13 +188,13 @@ func otherUse(ctx context.Context, t *target) (outcome, error) {
 }
 
 func otherUseResend(ctx context.Context, t *target) (outcome, error) {
-	issued, err := beginUse(ctx, t.hasty)
+	issued, err := issueForUse(ctx, t.noCooldown)
 	if err != nil {
 		return outcome{}, err
 	}
 	var calls []call
 	for _, other := range []string{"login", "Payment", "payments"} {
-		calls = append(calls, call{t.hasty, resend, fields{"context": issued.Context, "purpose": other}})
+		calls = append(calls, call{t.noCooldown, resend, fields{"context": issued.Context, "purpose": other}})
 	}
 	got, err := inTurn(ctx, calls, resent)
 	return outcome{tried: len(calls), evaluated: got, allowed: always(0)}, err
