@@ -154,16 +154,15 @@ var flows = []attack{
 const (
 	throttleAfter  = 20
 	throttleFactor = time.Second
-	throttleMax    = time.Hour
 )
 
 // throttleAllows is how many wrong codes for one identifier the throttle lets pass in some time: the free
-// ones, the one that locks, and one more whenever a lock ends. It is not meant for 100 and more.
+// ones, the one that locks, and one more whenever a lock ends. Within the bound no lock comes to the longest.
 func throttleAllows(elapsed time.Duration) int {
 	allowed, lock := throttleAfter+1, 2*throttleFactor
 	for elapsed >= lock {
 		elapsed -= lock
-		lock = min(2*lock, throttleMax)
+		lock *= 2
 		allowed++
 	}
 	return allowed

@@ -137,50 +137,18 @@ func held(rows []row) bool {
 	return true
 }
 
-// cells returns the row as the table has it.
-func (r row) cells() []string {
-	if r.err != nil {
-		return []string{r.name, "", "", "", r.verdict()}
-	}
-	allowed := "no limit"
-	if r.allowed != unlimited {
-		allowed = strconv.Itoa(r.allowed)
-	}
-	return []string{r.name, strconv.Itoa(r.outcome.tried), strconv.Itoa(r.outcome.evaluated), allowed, r.verdict()}
-}
-
 // print writes the rows as a table in Markdown, and then what they have to say beyond numbers.
 func print(w io.Writer, rows []row) {
-	table := [][]string{{"attack", "tried", "evaluated", "allowed", "verdict"}}
+	const columns = "| %-*s | %5s | %9s | %8s | %-15s |\n"
+	width := 0
 	for _, r := range rows {
-		table = append(table, r.cells())
+		width = max(width, utf8.RuneCountInString(r.name))
 	}
-	widths := make([]int, len(table[0]))
-	for _, cells := range table {
-		for i, cell := range cells {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for i, cells := range table {
-		for column, cell := range cells {
-			fmt.Fprintf(w, "| %s ", pad(cell, widths[column], isNumber(column)))
-		}
-		fmt.Fprintln(w, "|")
-		for column := range cells {
-			if i > 0 {
-				break
-			}
-			rule := strings.Repeat("-", widths[column]+1)
-			if isNumber(column) {
-				rule += ":"
-			} else {
-				rule += "-"
-			}
-			fmt.Fprint(w, "|", rule)
-		}
-		if i == 0 {
-			fmt.Fprintln(w, "|")
-		}
+	fmt.Fprintf(w, columns, width, "attack", "tried", "evaluated", "allowed", "verdict")
+	fmt.Fprintf(w, "|-%s-|------:|----------:|---------:|-----------------|\n", strings.Repeat("-", width))
+	for _, r := range rows {
+		tried, evaluated, allowed := r.numbers()
+		fmt.Fprintf(w, columns, width, r.name, tried, evaluated, allowed, r.verdict())
 	}
 	for _, r := range rows {
 		if r.outcome.note != "" {
@@ -189,12 +157,14 @@ func print(w io.Writer, rows []row) {
 	}
 }
 
-func isNumber(column int) bool { return 1 <= column && column <= 3 }
-
-func pad(text string, width int, right bool) string {
-	space := strings.Repeat(" ", width-utf8.RuneCountInString(text))
-	if right {
-		return space + text
+// numbers returns the row's as text; an attack that did not come to its end has none.
+func (r row) numbers() (tried, evaluated, allowed string) {
+	if r.err != nil {
+		return "", "", ""
 	}
-	return text + space
+	allowed = "no limit"
+	if r.allowed != unlimited {
+		allowed = strconv.Itoa(r.allowed)
+	}
+	return strconv.Itoa(r.outcome.tried), strconv.Itoa(r.outcome.evaluated), allowed
 }
