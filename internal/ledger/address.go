@@ -49,7 +49,8 @@ func ParseAddress(text string) (Address, error) {
 	if a.options.InitAddress, err = parseHosts(hosts); err != nil {
 		return Address{}, err
 	}
-	return a, a.parseTail(u)
+	err = a.parseTail(u)
+	return a, err
 }
 
 func parseHosts(list string) (addrs []string, err error) {
