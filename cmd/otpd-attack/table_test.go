@@ -105,7 +105,7 @@ func TestForeign(t *testing.T) {
 	if !slices.Equal(all, foreign("123456")) {
 		t.Error("not the same twice, in the same order")
 	}
-	for _, text := range []string{"１２３４５６", "١٢٣٤٥٦", "۱۲۳۴۵۶", "١" + "23456", "𝟏𝟐𝟑𝟒𝟓𝟔", "123456​", "123 456"} {
+	for _, text := range []string{"１２３４５６", "١٢٣٤٥٦", "۱۲۳۴۵۶", "١23456", "𝟏𝟐𝟑𝟒𝟓𝟔", "123456\u200b", "123\u00a0456"} {
 		if !slices.Contains(all, text) {
 			t.Errorf("%q is not tried", text)
 		}
