@@ -14,7 +14,7 @@ import (
 )
 
 // maxLost bounds the commands that wait to be undone. What is lost beyond it stays as it is: a code whose
-// answer never left may then be used up, or a guess counted.
+// answer never left may then be used up.
 const maxLost = 100_000
 
 // maxUndoFailures ends an attempt to undo everything.
@@ -55,12 +55,13 @@ func (l *lostCommands) keys() []string {
 	return slices.Collect(maps.Keys(l.byKey))
 }
 
-func (l *lostCommands) remove(c command) {
+func (l *lostCommands) remove(key string, commands []command) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := c.keys[0]
 	before := len(l.byKey[key])
-	l.byKey[key] = slices.DeleteFunc(l.byKey[key], func(other command) bool { return other.nonce == c.nonce })
+	l.byKey[key] = slices.DeleteFunc(l.byKey[key], func(c command) bool {
+		return slices.ContainsFunc(commands, func(undone command) bool { return undone.nonce == c.nonce })
+	})
 	l.count.Add(int64(len(l.byKey[key]) - before))
 	if len(l.byKey[key]) == 0 {
 		delete(l.byKey, key)
@@ -78,17 +79,23 @@ func mayHaveRun(err error) bool {
 
 // undo undoes the lost commands of one verification.
 func (r *Redis) undo(ctx context.Context, key string) error {
-	for _, lost := range r.lost.of(key) {
-		if left := time.Until(lost.until); left > 0 {
-			err := r.do(func(c rueidis.Client) rueidis.RedisResult {
-				return undoLua.Exec(ctx, c, []string{key}, []string{lost.nonce, durationArg(left)})
-			}).Error()
-			if err != nil {
-				return err
-			}
-		}
-		r.lost.remove(lost)
+	lost := r.lost.of(key)
+	if len(lost) == 0 {
+		return nil
 	}
+	if left := time.Until(lost[len(lost)-1].until); left > 0 {
+		args := []string{durationArg(left)}
+		for _, c := range lost {
+			args = append(args, c.nonce)
+		}
+		err := r.do(func(c rueidis.Client) rueidis.RedisResult {
+			return undoLua.Exec(ctx, c, []string{key}, args)
+		}).Error()
+		if err != nil {
+			return err
+		}
+	}
+	r.lost.remove(key, lost)
 	return nil
 }
 

@@ -42,7 +42,10 @@ var (
 )
 
 // errNotConnected is in the error of every operation until the first connection.
-var errNotConnected = errors.New("ledger: not connected")
+var (
+	errNotConnected   = errors.New("ledger: not connected")
+	errMalformedReply = errors.New("ledger: malformed reply")
+)
 
 const (
 	reconnectEvery = time.Second // until the first connection
@@ -55,7 +58,8 @@ const (
 // server and takes one round trip; what it touches has one hash tag, and so lives on one node.
 //
 // An operation that gets no answer may have been done all the same. Redis undoes it as soon as the server
-// answers again, and before the next one on the same verification.
+// answers again, and before the next one on the same verification: all but a wrong code, which counts. Whoever
+// can look at the ledger meanwhile would else learn of any number of codes that they are wrong.
 type Redis struct {
 	options      rueidis.ClientOption
 	dialer       *dialer
@@ -127,14 +131,14 @@ func (r *Redis) tendUntilStopped(ctx context.Context) {
 }
 
 // Attempt judges one code. [Admitted] means that the verdict on the code, right or not, may be given,
-// and that it has been counted. After an error it has not been, or will be undone.
+// and that it has been counted. After an error a right code has not been, or that will be undone.
 func (r *Redis) Attempt(ctx context.Context, v Verification, right bool) (Outcome, error) {
 	c := newCommand(v)
 	if r.throttle.counts(v) {
 		c.keys = append(c.keys, failuresKey(v.Subject))
 	}
 	c.args = append(append(c.args, boolArg(right)), r.throttleArgs...)
-	return r.change(ctx, attemptLua, c)
+	return r.run(ctx, attemptLua, c, right)
 }
 
 // Resend supersedes the code in the context, if it is the newest and older than cooldown, by one that
@@ -142,22 +146,18 @@ func (r *Redis) Attempt(ctx context.Context, v Verification, right bool) (Outcom
 func (r *Redis) Resend(ctx context.Context, v Verification, cooldown time.Duration) (Outcome, error) {
 	c := newCommand(v)
 	c.args = append(c.args, timeArg(v.IssuedAt), durationArg(cooldown))
-	return r.change(ctx, resendLua, c)
+	return r.run(ctx, resendLua, c, true)
 }
 
 // Revoke ends the verification, whatever its state. After an error it may have been revoked; to revoke
 // it again does no harm.
 func (r *Redis) Revoke(ctx context.Context, v Verification) (Outcome, error) {
-	ctx, cancel := r.bound(ctx)
-	defer cancel()
-	return r.run(ctx, revokeLua, newCommand(v))
+	return r.run(ctx, revokeLua, newCommand(v), false)
 }
 
 // State says how the verification itself stands, and changes nothing.
 func (r *Redis) State(ctx context.Context, v Verification) (Outcome, error) {
-	ctx, cancel := r.bound(ctx)
-	defer cancel()
-	return r.run(ctx, stateLua, newCommand(v))
+	return r.run(ctx, stateLua, newCommand(v), false)
 }
 
 // Unlock forgets the failures of a subject.
@@ -191,7 +191,8 @@ type command struct {
 
 func newCommand(v Verification) command {
 	nonce := rand.Text()[:12] // 60 bits, unique within the verification
-	left := v.Until.Add(grace).Sub(v.Now)
+	// From the context alone: by the clock of a replica that is ahead, it would end too early for the others.
+	left := max(v.Until.Sub(v.IssuedAt), 0) + grace
 	return command{
 		keys:  append(make([]string, 0, 2), "otpd:{"+tag(v)+"}:"+v.ID),
 		nonce: nonce,
@@ -204,35 +205,43 @@ func newCommand(v Verification) command {
 // failuresKey can be no verification's: those have a colon behind the brace.
 func failuresKey(subject string) string { return "otpd:{" + subject + "}" }
 
-// change runs a script that must be undone if its answer is lost.
-func (r *Redis) change(ctx context.Context, script *rueidis.Lua, c command) (Outcome, error) {
+// run runs a script, after what is still to be undone of its verification. It has it undone if the answer is
+// lost and undo is true. The reply is {verdict, attempts, milliseconds to wait, nonce}.
+func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command, undo bool) (Outcome, error) {
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
 	if err := r.undo(ctx, c.keys[0]); err != nil {
 		return Outcome{}, err
 	}
-	outcome, err := r.run(ctx, script, c)
-	if err != nil && mayHaveRun(err) {
+	outcome, err := c.outcome(r.do(func(client rueidis.Client) rueidis.RedisResult {
+		return script.Exec(ctx, client, c.keys, c.args)
+	}))
+	if err != nil && undo && mayHaveRun(err) {
 		r.lost.add(c)
 	}
 	return outcome, err
 }
 
-// run runs a script and reads its reply, {verdict, attempts, milliseconds to wait}.
-func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command) (Outcome, error) {
-	reply, err := r.do(func(client rueidis.Client) rueidis.RedisResult {
-		return script.Exec(ctx, client, c.keys, c.args)
-	}).ToArray()
+// outcome reads the reply to c.
+func (c command) outcome(result rueidis.RedisResult) (Outcome, error) {
+	reply, err := result.ToArray()
 	if err != nil {
 		return Outcome{}, err
 	}
-	if len(reply) != 3 {
+	if len(reply) != 4 {
 		return Outcome{}, fmt.Errorf("ledger: a reply of %d elements", len(reply))
 	}
 	verdict, err0 := reply[0].ToString()
 	attempts, err1 := reply[1].AsInt64()
 	wait, err2 := reply[2].AsInt64()
-	return Outcome{verdict, int(attempts), time.Duration(wait) * time.Millisecond}, errors.Join(err0, err1, err2)
+	nonce, err3 := reply[3].ToString()
+	if err := errors.Join(err0, err1, err2, err3); err != nil {
+		return Outcome{}, err
+	}
+	if nonce != c.nonce {
+		return Outcome{}, errors.New("ledger: a reply to another command")
+	}
+	return Outcome{verdict, int(attempts), time.Duration(wait) * time.Millisecond}, nil
 }
 
 // bound gives an operation its time, which is its own whether or not whoever asked for it is still there.
@@ -241,16 +250,31 @@ func (r *Redis) bound(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // do has the client do something.
-func (r *Redis) do(do func(rueidis.Client) rueidis.RedisResult) rueidis.RedisResult {
+func (r *Redis) do(do func(rueidis.Client) rueidis.RedisResult) (result rueidis.RedisResult) {
 	client := r.client.Load()
 	if client == nil {
 		return rueidis.NewErrorResult(r.refusal.Load().(error))
 	}
-	result := do(*client)
+	defer func() {
+		if cause := recover(); cause != nil { // over a malformed reply, and then the client is of no more use
+			r.drop(client)
+			result = rueidis.NewErrorResult(fmt.Errorf("ledger: %v", cause))
+		}
+	}()
+	result = do(*client)
 	if refused, ok := rueidis.IsRedisErr(result.Error()); ok && isReadOnly(refused) {
 		r.dialer.closeAll() // the address may lead to another server now
 	}
 	return result
+}
+
+// drop gives a client up, so that [Redis.tendUntilStopped] makes a new one.
+func (r *Redis) drop(client *rueidis.Client) {
+	r.refusal.Store(fmt.Errorf("%w: %w", errNotConnected, errMalformedReply))
+	if r.client.CompareAndSwap(client, nil) {
+		r.dialer.closeAll()
+		go (*client).Close() // which waits for answers that it will not get
+	}
 }
 
 // isReadOnly reports whether a server takes no writes because it is, or has become, a replica. Redis 6.2 puts

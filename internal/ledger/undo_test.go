@@ -30,7 +30,7 @@ func TestLateArrivalDoesNothing(t *testing.T) {
 		default:
 			c.args = append(c.args, boolArg(op.right), "5", "0", "0", "100", "0", "1000")
 		}
-		if got, err := r.run(context.Background(), script, c); err != nil || got.Verdict != "undone" {
+		if got, err := r.run(context.Background(), script, c, true); err != nil || got.Verdict != "undone" {
 			t.Errorf("%s that arrives after it was taken back = %v, %v", op.name, got, err)
 		}
 		if got, err := right.do(r, v); err != nil || got != (Outcome{Admitted, 1, 0}) {

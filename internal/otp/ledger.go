@@ -70,7 +70,7 @@ func ask(outcome Outcome, err error) (Outcome, error) {
 	if refusal, ok := refusals[outcome.Verdict]; ok {
 		return outcome, refusal
 	}
-	return outcome, fmt.Errorf("otp: verdict %q", outcome.Verdict)
+	return outcome, fmt.Errorf("%w: verdict %q", ErrLedgerUnavailable, outcome.Verdict)
 }
 
 func verification(c *otpcontext.Claims, now time.Time) Verification {

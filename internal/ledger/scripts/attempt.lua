@@ -11,21 +11,21 @@ if KEYS[2] and (verdict == 'admitted' or verdict == 'exhausted') then
   failures = tonumber(subject[1] or 0)
   local locked = tonumber(subject[2] or 0)
   if locked > now then
-    return {'throttled', attempts, locked - now}
+    return {'throttled', attempts, locked - now, nonce}
   end
 end
 if verdict ~= 'admitted' then
-  return {verdict, attempts, 0}
+  return {verdict, attempts, 0, nonce}
 end
 
 if right then
-  remember('u', 1, nonce, 'u')
+  remember('u', nonce)
   if failures > 0 then
     redis.call('DEL', KEYS[2])
   end
 else
   attempts = attempts + 1
-  remember(nonce, 'a')
+  remember()
   if KEYS[2] then
     failures = failures + 1
     local locked = 0 -- and not now: a request that read its clock a moment earlier must not find a lock
@@ -36,4 +36,4 @@ else
     redis.call('PEXPIRE', KEYS[2], forget_after)
   end
 end
-return {verdict, attempts, 0}
+return {verdict, attempts, 0, nonce}

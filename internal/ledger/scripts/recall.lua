@@ -1,11 +1,11 @@
 -- In front of each other script but undo.lua. KEYS[1] is the hash of one verification:
---   a  wrong codes so far            u  1 once a code was right
+--   a  wrong codes so far            u  the nonce of the operation whose code was right
 --   s  how many codes were resent    r  1 once it was revoked
---   t  when the newest was, in ms
--- and, for each operation that changed it, a field by the operation's nonce with what it did, so that
--- it can be undone. ARGV: the time; how long the verification still lasts; of its context the wrong codes,
--- those allowed and the resends; the nonce; from the 7th on the operation's own. Times and durations are in
--- milliseconds.
+--   t  when the newest was, in ms    n  the nonce of that resend
+-- and a field by the nonce of each operation that was undone. ARGV: the time; how long to remember the
+-- verification; of its context the wrong codes, those allowed and the resends; the nonce; from the 7th on the
+-- operation's own. Times and durations are in milliseconds. A reply ends with the nonce, so that it is not
+-- taken for another's.
 local now = tonumber(ARGV[1])
 local ttl = ARGV[2]
 local max_attempts = tonumber(ARGV[4])

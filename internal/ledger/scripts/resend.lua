@@ -2,12 +2,12 @@
 local told_issued_at, cooldown = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 if verdict ~= 'admitted' then
-  return {verdict, attempts, 0}
+  return {verdict, attempts, 0, nonce}
 end
 local ready_at = math.max(issued_at, told_issued_at) + cooldown
 if ready_at > now then
-  return {'cooling', attempts, ready_at - now}
+  return {'cooling', attempts, ready_at - now, nonce}
 end
 resends = resends + 1
-remember('t', now, nonce, 's')
-return {verdict, attempts, 0}
+remember('t', now, 'n', nonce)
+return {verdict, attempts, 0, nonce}

@@ -1,2 +1,2 @@
 remember('r', 1)
-return {'admitted', attempts, 0}
+return {'admitted', attempts, 0, nonce}

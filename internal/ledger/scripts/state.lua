@@ -1,1 +1,1 @@
-return {verdict, attempts, 0}
+return {verdict, attempts, 0, nonce}
