@@ -216,30 +216,30 @@ func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command, undo bo
 	outcome, err := c.outcome(r.do(func(client rueidis.Client) rueidis.RedisResult {
 		return script.Exec(ctx, client, c.keys, c.args)
 	}))
+	if errors.Is(err, errMalformedReply) {
+		r.dialer.closeAll() // or all that follow would be another command's, too
+	}
 	if err != nil && undo && mayHaveRun(err) {
 		r.lost.add(c)
 	}
 	return outcome, err
 }
 
-// outcome reads the reply to c.
+// outcome reads the reply to c. Any other reply is [errMalformedReply].
 func (c command) outcome(result rueidis.RedisResult) (Outcome, error) {
-	reply, err := result.ToArray()
-	if err != nil {
+	if err := result.Error(); err != nil {
 		return Outcome{}, err
 	}
+	reply, _ := result.ToArray()
 	if len(reply) != 4 {
-		return Outcome{}, fmt.Errorf("ledger: a reply of %d elements", len(reply))
+		return Outcome{}, errMalformedReply
 	}
 	verdict, err0 := reply[0].ToString()
 	attempts, err1 := reply[1].AsInt64()
 	wait, err2 := reply[2].AsInt64()
 	nonce, err3 := reply[3].ToString()
-	if err := errors.Join(err0, err1, err2, err3); err != nil {
-		return Outcome{}, err
-	}
-	if nonce != c.nonce {
-		return Outcome{}, errors.New("ledger: a reply to another command")
+	if errors.Join(err0, err1, err2, err3) != nil || nonce != c.nonce {
+		return Outcome{}, errMalformedReply
 	}
 	return Outcome{verdict, int(attempts), time.Duration(wait) * time.Millisecond}, nil
 }
@@ -258,7 +258,7 @@ func (r *Redis) do(do func(rueidis.Client) rueidis.RedisResult) (result rueidis.
 	defer func() {
 		if cause := recover(); cause != nil { // over a malformed reply, and then the client is of no more use
 			r.drop(client)
-			result = rueidis.NewErrorResult(fmt.Errorf("ledger: %v", cause))
+			result = rueidis.NewErrorResult(fmt.Errorf("%w: %v", errMalformedReply, cause))
 		}
 	}()
 	result = do(*client)
