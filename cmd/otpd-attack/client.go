@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -206,4 +207,16 @@ func volley(ctx context.Context, width int, calls []call, counts func(answer) bo
 // inTurn makes calls one after the other and counts the answers.
 func inTurn(ctx context.Context, calls []call, counts func(answer) bool) (int, error) {
 	return volley(ctx, 1, calls, counts)
+}
+
+// sendAll sends requests once, all at once, and returns the answers in the same order. It goes on after an
+// error, of which it returns one.
+func sendAll(ctx context.Context, calls []call) ([]answer, error) {
+	answers, failures := make([]answer, len(calls)), make([]error, len(calls))
+	var working sync.WaitGroup
+	for i, c := range calls {
+		working.Go(func() { answers[i], failures[i] = c.to.send(ctx, c.path, c.body) })
+	}
+	working.Wait()
+	return answers, cmp.Or(failures...)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
+	"syscall"
 	"time"
 )
 
@@ -109,6 +111,8 @@ func rightAroundKill(ctx context.Context, t *target) (outcome, error) {
 var losses = []attack{
 	{"100 wrong codes at once while the ledger stands still, until it answers", startedRedis, wrongWhileStill},
 	{"100 times the right code at once while the ledger stands still, until it answers: right", startedRedis, rightWhileStill},
+	{"wrong codes sent to a stopped ledger, and looked up: the most of 10 verifications", startedRedis, wrongToStopped},
+	{"the right code sent to a stopped ledger, and again: right, the most of 10 verifications", startedRedis, rightToStopped},
 	{"the right code again after FLUSHALL: right", startedRedis, replayAfterFlush},
 }
 
@@ -124,8 +128,7 @@ func (t *target) command(ctx context.Context, command string) error {
 // standstill is longer than the service waits for its ledger. What it sent is carried out at its end.
 const standstill = "CLIENT PAUSE 600 ALL"
 
-// wrongWhileStill has all attempts but one counted before. What is taken back afterwards must not be more
-// than was counted in between.
+// wrongWhileStill has all attempts but one counted before. The last may go to a code whose answer is lost.
 func wrongWhileStill(ctx context.Context, t *target) (outcome, error) {
 	const tried = 100
 	issued, err := t.main.issue(ctx, someone())
@@ -141,7 +144,7 @@ func wrongWhileStill(ctx context.Context, t *target) (outcome, error) {
 		return outcome{}, err
 	}
 	after, err := volley(ctx, tried, calls[maxRetries-1:], evaluated)
-	return outcome{tried: tried, evaluated: before + after, least: maxRetries, allowed: ledgered(maxRetries)}, err
+	return outcome{tried: tried, evaluated: before + after, least: maxRetries - 1, allowed: ledgered(maxRetries)}, err
 }
 
 func rightWhileStill(ctx context.Context, t *target) (outcome, error) {
@@ -155,6 +158,121 @@ func rightWhileStill(ctx context.Context, t *target) (outcome, error) {
 	const tried = 100
 	got, err := volley(ctx, tried, rightCodes(tried, t.main, issued), right)
 	return outcome{tried: tried, evaluated: got, least: 1, allowed: ledgered(1)}, err
+}
+
+// How many verifications are attacked at once while Redis is stopped, and how often a request is repeated
+// afterwards. A replica undoes what it has to within a second, which is over before the last time.
+const (
+	stoppedFlows = 10
+	repeats      = 13
+)
+
+// atStopped sends calls to a service whose Redis is stopped, and lets it go on when all are answered. It
+// sends afterwards at once then, and repeats that until nothing more will be undone. It returns all answers
+// in turn. Both have two calls for each verification, so that the i-th answer is for the one that flow(i) is.
+func (t *target) atStopped(ctx context.Context, calls, afterwards []call) ([]answer, error) {
+	server := t.rig.redis.cmd.Process
+	if err := server.Signal(syscall.SIGSTOP); err != nil {
+		return nil, err
+	}
+	answers, err := sendAll(ctx, calls)
+	err = errors.Join(err, server.Signal(syscall.SIGCONT))
+	for range repeats {
+		if err != nil {
+			return nil, err
+		}
+		var more []answer
+		if more, err = sendAll(ctx, afterwards); err == nil {
+			err = sleep(ctx, pause)
+		}
+		answers = append(answers, more...)
+	}
+	return answers, err
+}
+
+func flow(i int) int { return i / 2 % stoppedFlows }
+
+// issueNameless has codes issued for nobody, so that no throttle counts.
+func (t *target) issueNameless(ctx context.Context) ([]answer, error) {
+	all := make([]answer, stoppedFlows)
+	for i := range all {
+		var err error
+		if all[i], err = t.main.must(ctx, generate, fields{}); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// wrongToStopped learns from the attempts that remain that a code was wrong, though its answer was lost.
+// It must not get such an attempt back.
+func wrongToStopped(ctx context.Context, t *target) (outcome, error) {
+	const stops, each = 4, 2
+	result := outcome{tried: stops * each * stoppedFlows, least: maxRetries, allowed: ledgered(maxRetries)}
+	all, err := t.issueNameless(ctx)
+	if err != nil {
+		return result, err
+	}
+	var looks []call
+	for _, issued := range all {
+		look := call{t.replica, inspect, fields{"context": issued.Context}}
+		looks = append(looks, look, call{t.main, look.path, look.body})
+	}
+	learnt := make([]int, stoppedFlows)
+	remaining := slices.Repeat([]int{maxRetries}, stoppedFlows)
+	for stop := range stops {
+		var calls []call
+		for _, issued := range all {
+			calls = append(calls, guesses(stops*each, t.main, issued)[stop*each:][:each]...)
+		}
+		answers, err := t.atStopped(ctx, calls, looks)
+		if err != nil {
+			return result, err
+		}
+		before, fewest := slices.Clone(remaining), slices.Clone(remaining)
+		for i, a := range answers {
+			if f := flow(i); succeeded(a) {
+				remaining[f], fewest[f] = a.AttemptsRemaining, min(fewest[f], a.AttemptsRemaining)
+			}
+		}
+		for f := range learnt {
+			learnt[f] += before[f] - fewest[f]
+		}
+	}
+	result.evaluated = slices.Max(learnt)
+	return result, nil
+}
+
+// rightToStopped sends the right code again while what it did without an answer is undone, and has Redis
+// stopped once more after success.
+func rightToStopped(ctx context.Context, t *target) (outcome, error) {
+	const stops = 2
+	result := outcome{tried: stops * (1 + repeats) * 2 * stoppedFlows, least: 1, allowed: ledgered(1)}
+	all, err := t.issueNameless(ctx)
+	if err != nil {
+		return result, err
+	}
+	var calls []call
+	for _, issued := range all {
+		calls = append(calls, atBoth(rightCodes(2, t.main, issued), t.replica)...)
+	}
+	accepted := make([]int, stoppedFlows)
+	for range stops {
+		answers, err := t.atStopped(ctx, calls, calls)
+		if err != nil {
+			return result, err
+		}
+		for i, a := range answers {
+			if right(a) {
+				accepted[flow(i)]++
+			}
+		}
+		if slices.Min(accepted) == 0 {
+			return result, errors.New("a right code is used up, and nobody was told")
+		}
+	}
+	result.evaluated = slices.Max(accepted)
+	return result, nil
 }
 
 func replayAfterFlush(ctx context.Context, t *target) (outcome, error) {
