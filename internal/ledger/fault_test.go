@@ -134,7 +134,8 @@ func (r rig) recovers(t testing.TB) {
 	eventually(t, "a ping succeeds", func() bool { return r.Redis.Ping(context.Background()) == nil })
 }
 
-// What broke leaves no trace: the same context is as good as it was before.
+// What broke leaves no trace: the same context is as good as it was before. Only wrong codes count, if they
+// came to the server.
 func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -147,6 +148,7 @@ func TestFaults(t *testing.T) {
 			verifications := make([]Verification, len(ops))
 			for i := range ops {
 				verifications[i] = newVerification()
+				verifications[i].MaxAttempts = 5
 				if got, err := wrong.do(r.Redis, verifications[i]); err != nil || got.Verdict != Admitted {
 					t.Fatal(got, err)
 				}
@@ -167,12 +169,13 @@ func TestFaults(t *testing.T) {
 			repair()
 			r.recovers(t)
 			for i, op := range ops {
-				want := Outcome{Admitted, 1, 0}
+				least, most := 1, 1
 				if op == wrong {
-					want.Attempts++
+					least, most = 2, 4
 				}
-				if got, err := op.do(r.Redis, verifications[i]); err != nil || got != want {
-					t.Errorf("%+v after the repair = %v, %v; want %v", op, got, err, want)
+				got, err := op.do(r.Redis, verifications[i])
+				if err != nil || got.Verdict != Admitted || got.Attempts < least || got.Attempts > most {
+					t.Errorf("%+v after the repair = %v, %v; want %d to %d attempts", op, got, err, least, most)
 				}
 			}
 			eventually(t, "nothing waits to be taken back", func() bool { return r.lost.count.Load() == 0 })

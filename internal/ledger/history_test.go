@@ -259,8 +259,94 @@ func reversed(h history) history {
 	return h
 }
 
+// told is what clients have been told of a verification, and have asked of it.
+type told struct {
+	rights, wrongs, resends atomic.Int64 // admitted
+	attempts                atomic.Int64 // the most that any answer told of
+	guesses, revocations    atomic.Int64 // asked for
+	revoked                 atomic.Bool
+}
+
+// do does op at r and holds the answer to what was told before. It returns the error of op.
+func (k *told) do(t testing.TB, r *Redis, op operation, v Verification) error {
+	attempts, resends, revoked := k.attempts.Load(), k.resends.Load(), k.revoked.Load()
+	switch {
+	case op.name == "attempt" && !op.right:
+		k.guesses.Add(1)
+	case op.name == "revoke":
+		k.revocations.Add(1)
+	}
+	got, err := op.do(r, v)
+	if err != nil {
+		return err
+	}
+	if int64(got.Attempts) < attempts || got.Attempts > v.MaxAttempts {
+		t.Errorf("%s tells of %d attempts, after %d of %d", op.name, got.Attempts, attempts, v.MaxAttempts)
+	}
+	for seen := k.attempts.Load(); seen < int64(got.Attempts) && !k.attempts.CompareAndSwap(seen, int64(got.Attempts)); {
+		seen = k.attempts.Load()
+	}
+	if got.Verdict == "undone" {
+		t.Errorf("%s is told that it was taken back", op.name)
+	}
+	if got.Verdict != Admitted {
+		return nil
+	}
+	if op.name != "revoke" && (revoked || int64(op.resends) < resends) {
+		t.Errorf("%+v is admitted: revoked %t, %d resends", op, revoked, resends)
+	}
+	switch {
+	case op.name == "revoke":
+		k.revoked.Store(true)
+	case op.name == "resend":
+		k.resends.Add(1)
+	case op.right:
+		k.rights.Add(1)
+	case op.name == "attempt":
+		k.wrongs.Add(1)
+	}
+	return nil
+}
+
+// settled holds how a verification stands, once all is well again, to what was told.
+func (k *told) settled(t testing.TB, r *Redis, v Verification) {
+	rights, wrongs, resends := k.rights.Load(), k.wrongs.Load(), int(k.resends.Load())
+	if rights > 1 {
+		t.Errorf("%d right codes were admitted", rights)
+	}
+	got, err := state.of(resends).do(r, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempts := int64(got.Attempts)
+	if wrongs > attempts || attempts > min(k.guesses.Load(), int64(v.MaxAttempts)) || attempts < k.attempts.Load() {
+		t.Errorf("%d attempts of %d, after %d wrong codes of which %d were admitted, and an answer that told of %d",
+			attempts, v.MaxAttempts, k.guesses.Load(), wrongs, k.attempts.Load())
+	}
+	verdicts := []string{Admitted}
+	switch {
+	case rights == 1:
+		verdicts = []string{Used}
+	case k.revoked.Load():
+		verdicts = []string{Revoked}
+	case got.Attempts == v.MaxAttempts:
+		verdicts = []string{Exhausted}
+	}
+	if rights == 0 && k.revocations.Load() > 0 {
+		verdicts = append(verdicts, Revoked)
+	}
+	if !slices.Contains(verdicts, got.Verdict) {
+		t.Errorf("in the end it is %v, want %v", got, verdicts)
+	}
+	if resends > 0 {
+		if old, err := state.of(resends-1).do(r, v); err != nil || old.Verdict == Admitted || old.Verdict == Exhausted {
+			t.Errorf("in the end an old context is %v, %v", old, err)
+		}
+	}
+}
+
 // While connections are cut and the server dies, an operation that failed may be done or not, for a
-// while; when all is well again it was not.
+// while. When all is well again a right code and a resend were not; a wrong code may count for good.
 func TestHistoriesWithKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -270,7 +356,8 @@ func TestHistoriesWithKills(t *testing.T) {
 		clients  = 12
 		kills    = 18
 		attempts = 5
-		each     = 100 // verifications
+		window   = 40 // verifications at a time
+		each     = 20 // that go with each kill, for as many new ones
 	)
 	s := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	p := startProxy(t, s.addr)
@@ -283,35 +370,42 @@ func TestHistoriesWithKills(t *testing.T) {
 	throttle := Throttle{After: 4, Factor: time.Minute, Max: time.Hour}
 	free, throttled := open(Throttle{}), open(throttle)
 	after := openRedis(t, "redis://"+p.addr, calmly, Throttle{})
-	var failed, done atomic.Int64
+	ops := slices.Concat(slices.Repeat([]operation{wrong}, 60), slices.Repeat([]operation{state}, 30),
+		[]operation{right, right, right, right, resend, resend, resend.cooling(3 * time.Second), revoke})
+	var failed, done, clock atomic.Int64
 	for round := range rounds {
 		random := rand.New(rand.NewPCG(1, uint64(round)))
-		verifications := prepare(each)
-		guessed := prepare(each) // all of one subject, and only wrong codes for them
+		verifications, known := prepare(window+kills*each), make([]told, window+kills*each)
 		for i := range verifications {
 			verifications[i].MaxAttempts = attempts
+		}
+		guessed := prepare(window) // all of one subject
+		for i := range guessed {
 			guessed[i].Subject = guessed[0].Subject
 		}
-		rights, wrongs, guesses := make([]atomic.Int64, each), make([]atomic.Int64, each), atomic.Int64{}
-		var killed atomic.Bool
+		var first, guesses, unlocks atomic.Int64
+		var over atomic.Bool
 		var running sync.WaitGroup
-		for client := range clients {
+		for range clients {
 			random := rand.New(rand.NewPCG(random.Uint64(), random.Uint64()))
 			running.Go(func() {
-				for !killed.Load() {
-					i, op := random.IntN(each), wrong
-					if random.IntN(4) == 0 {
-						op = right
-					}
-					if got, err := op.do(free[client%3], verifications[i]); err != nil {
+				for !over.Load() {
+					i, replica := int(first.Load())+random.IntN(window), random.IntN(3)
+					op := ops[random.IntN(len(ops))].later(time.Duration(clock.Load()))
+					op = op.of(int(known[i].resends.Load()) - random.IntN(5)/4)
+					op.resends = max(op.resends, 0)
+					if known[i].do(t, free[replica], op, verifications[i]) != nil {
 						failed.Add(1)
-					} else if got.Verdict == Admitted && op == right {
+						time.Sleep(100 * time.Microsecond) // or the clients would do little but fail
+					} else {
 						done.Add(1)
-						rights[i].Add(1)
-					} else if got.Verdict == Admitted {
-						wrongs[i].Add(1)
 					}
-					if got, err := wrong.do(throttled[client%3], guessed[i]); err == nil && got.Verdict == Admitted {
+					guess := wrong.later(time.Duration(clock.Load()))
+					if random.IntN(2000) == 0 {
+						unlocks.Add(1)
+						_, _ = unlock.do(throttled[replica], guessed[0])
+					}
+					if got, err := guess.do(throttled[replica], guessed[random.IntN(window)]); err == nil && got.Verdict == Admitted {
 						guesses.Add(1)
 					}
 				}
@@ -330,8 +424,10 @@ func TestHistoriesWithKills(t *testing.T) {
 				s.kill()
 				s.start(t)
 			}
+			first.Add(each)
+			clock.Add(int64(time.Second)) // less in all than the shortest lock
 		}
-		killed.Store(true)
+		over.Store(true)
 		running.Wait()
 		for _, r := range slices.Concat(free, throttled, []*Redis{after}) {
 			eventually(t, "the server answers and nothing waits to be taken back", func() bool {
@@ -339,27 +435,23 @@ func TestHistoriesWithKills(t *testing.T) {
 			})
 		}
 		for i, v := range verifications {
-			rights, wrongs := rights[i].Load(), wrongs[i].Load()
-			if rights > 1 || wrongs > attempts {
-				t.Errorf("%d right and %d wrong codes were admitted", rights, wrongs)
-			}
-			want := Outcome{Admitted, int(wrongs), 0}
-			if wrongs == attempts {
-				want.Verdict = Exhausted
-			}
-			if rights == 1 {
-				want.Verdict = Used
-			}
-			if got, err := state.do(after, v); err != nil || got != want {
-				t.Errorf("in the end it is %v, %v; want %v", got, err, want)
-			}
+			known[i].settled(t, after, v)
 		}
-		if most := int64(throttle.After + 1); guesses.Load() > most {
+		if most := int64(throttle.After+1) * (1 + unlocks.Load()); guesses.Load() > most {
 			t.Errorf("%d guesses at one subject were admitted, want at most %d", guesses.Load(), most)
 		}
+		var rights, lost, resends, revocations int64
+		for i := range known {
+			rights += known[i].rights.Load()
+			lost += known[i].attempts.Load() - known[i].wrongs.Load()
+			resends += known[i].resends.Load()
+			revocations += known[i].revocations.Load()
+		}
+		t.Logf("round %d: %d right codes, %d resends, %d revocations, %d wrong codes that count and nobody was told of, %d unlocks, %d guesses",
+			round, rights, resends, revocations, lost, unlocks.Load(), guesses.Load())
 	}
 	if failed.Load() == 0 || done.Load() == 0 {
 		t.Errorf("%d operations failed and %d did not: the test is wrong", failed.Load(), done.Load())
 	}
-	t.Logf("%d operations failed", failed.Load())
+	t.Logf("%d operations failed and %d did not", failed.Load(), done.Load())
 }

@@ -12,10 +12,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		stopSharedServer()
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(m,
+		goleak.Cleanup(func(code int) {
+			stopSharedServer()
+			os.Exit(code)
+		}),
+		// It sleeps for up to a second after its client has been closed.
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+		// It waits for ever for a client that panicked over a reply, see [Redis.drop].
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*pipe).Close"),
+	)
 }
 
 var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

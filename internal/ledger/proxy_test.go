@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,8 @@ const (
 	silent          // connections are taken, and nothing is forwarded
 	truncated       // the connection ends within a reply
 	refusing        // nobody listens
+	doubled         // replies come twice
+	malformed       // one reply is none that the protocol has, and then the fault ends
 )
 
 const lateness = 2 * time.Second
@@ -179,6 +182,11 @@ func (p *proxy) reply(client net.Conn, reply []byte, dead *atomic.Bool) bool {
 	case truncated:
 		_, _ = client.Write(reply[:len(reply)/2])
 		return false
+	case doubled:
+		reply = slices.Concat(reply, reply)
+	case malformed:
+		p.fault.Store(int64(none))
+		reply = []byte("*-5\r\n")
 	}
 	if dead.Load() {
 		return true

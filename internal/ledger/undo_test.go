@@ -12,7 +12,7 @@ import (
 func TestLateArrivalDoesNothing(t *testing.T) {
 	s := sharedServer(t)
 	r := s.open(t, someThrottle)
-	for _, op := range []operation{right, wrong, resend} {
+	for _, op := range []operation{right, resend} {
 		v := newVerification()
 		if got, err := wrong.do(r, v); err != nil || got.Verdict != Admitted {
 			t.Fatal(got, err)
@@ -43,10 +43,12 @@ func TestLateArrivalDoesNothing(t *testing.T) {
 func TestUndoIsForAllReplicas(t *testing.T) {
 	r := newRig(t)
 	other := r.server.open(t, someThrottle)
-	for _, op := range []operation{right, wrong, resend} {
+	for _, op := range []operation{right, resend} {
 		v := newVerification()
-		r.proxy.set(t, cut)
-		r.fails(t, op, v)
+		r.loses(t, op, v)
+		if got, err := state.do(other, v); err != nil || got.Verdict == Admitted {
+			t.Errorf("before %s is taken back, the verification is %v, %v: it was not done", op.name, got, err)
+		}
 		r.proxy.set(t, none)
 		eventually(t, op.name+" is taken back", func() bool {
 			got, err := state.do(other, v)
@@ -55,28 +57,148 @@ func TestUndoIsForAllReplicas(t *testing.T) {
 		if got, err := right.do(other, v); err != nil || got != (Outcome{Admitted, 0, 0}) {
 			t.Errorf("the verification is %v, %v for another replica", got, err)
 		}
-		r.recovers(t)
 	}
 }
 
-// Only what has no answer is taken back, in whatever order they came.
+// loses does op once, and its answer does not come.
+func (r rig) loses(t testing.TB, op operation, v Verification) {
+	t.Helper()
+	r.proxy.set(t, none)
+	r.recovers(t)
+	r.proxy.set(t, cut)
+	r.fails(t, op, v)
+}
+
+// Whatever asks for a verification finds it as if what was lost had not been.
+func TestEachOperationUndoesFirst(t *testing.T) {
+	r := newRig(t)
+	for _, op := range []operation{state, revoke, wrong, resend, right} {
+		v := newVerification()
+		r.loses(t, right, v)
+		r.proxy.set(t, none)
+		r.recovers(t)
+		if got, err := op.do(r.Redis, v); err != nil || got.Verdict != Admitted {
+			t.Errorf("%s after a right code that was lost = %v, %v", op.name, got, err)
+		}
+	}
+}
+
+func TestUndoTakesAllOfAVerification(t *testing.T) {
+	s := sharedServer(t)
+	r := s.open(t, Throttle{})
+	v := newVerification()
+	resent, used := newCommand(v), newCommand(v)
+	resent.args = append(resent.args, timeArg(v.IssuedAt), "0")
+	v.Resends = 1
+	used.args[4] = "1"
+	used.args = append(append(used.args, boolArg(true)), r.throttleArgs...)
+	if got, err := r.run(context.Background(), resendLua, resent, true); err != nil || got.Verdict != Admitted {
+		t.Fatal(got, err)
+	}
+	if got, err := r.run(context.Background(), attemptLua, used, true); err != nil || got.Verdict != Admitted {
+		t.Fatal(got, err)
+	}
+	late := newCommand(v)
+	lost := []command{resent, used, late}
+	for _, c := range lost {
+		r.lost.add(c)
+	}
+	if got, err := state.do(r, v); err != nil || got != (Outcome{Admitted, 0, 0}) {
+		t.Errorf("the first context is %v, %v", got, err)
+	}
+	for _, c := range lost {
+		if s.number(t, "HEXISTS", c.keys[0], c.nonce) != 1 {
+			t.Error("there is no mark of one that was lost")
+		}
+	}
+	if n := r.lost.count.Load(); n != 0 {
+		t.Errorf("%d are left", n)
+	}
+}
+
+// Only what has no answer is taken back, not what another replica did.
 func TestUndoLeavesOthersAlone(t *testing.T) {
 	r := newRig(t)
 	other := r.server.open(t, someThrottle)
-	v := newVerification()
-	r.proxy.set(t, cut)
-	r.fails(t, wrong, v)
-	if got, err := wrong.do(other, v); err != nil || got != (Outcome{Admitted, 2, 0}) {
-		t.Errorf("a wrong code at another replica = %v, %v", got, err)
+	tests := []struct {
+		name   string
+		before []operation
+		lost   operation
+		after  []operation
+		look   operation
+		want   Outcome
+	}{
+		{"a right code before", []operation{right}, right, nil, state, Outcome{Used, 0, 0}},
+		{"a resend before", []operation{resend}, resend, nil, state, Outcome{Superseded, 0, 0}},
+		{"a resend before, and its code", []operation{resend}, resend, nil, state.of(1), Outcome{Admitted, 0, 0}},
+		{"a wrong code before a right one", []operation{wrong}, right, nil, state, Outcome{Admitted, 1, 0}},
+		{"a wrong code before a resend", []operation{wrong}, resend, nil, state, Outcome{Admitted, 1, 0}},
+		{"a wrong code after a resend", nil, resend, []operation{wrong.of(1)}, state, Outcome{Admitted, 1, 0}},
+		{"a revocation after a right code", nil, right, []operation{revoke}, state, Outcome{Revoked, 0, 0}},
+		{"a revocation after a resend", nil, resend, []operation{revoke}, state.of(1), Outcome{Revoked, 0, 0}},
+	}
+	verifications := prepare(len(tests))
+	for i, test := range tests {
+		admitted := func(ops []operation) {
+			for _, op := range ops {
+				if got, err := op.do(other, verifications[i]); err != nil || got.Verdict != Admitted {
+					t.Errorf("%s: %s = %v, %v", test.name, op.name, got, err)
+				}
+			}
+		}
+		admitted(test.before)
+		r.loses(t, test.lost, verifications[i])
+		admitted(test.after)
 	}
 	r.proxy.set(t, none)
-	eventually(t, "one wrong code is taken back", func() bool {
-		got, err := state.do(other, v)
-		return err == nil && got == Outcome{Admitted, 1, 0}
-	})
-	if got, err := resend.do(other, v); err != nil || got != (Outcome{Admitted, 1, 0}) {
-		t.Errorf("a resend at another replica = %v, %v", got, err)
+	eventually(t, "all is taken back", func() bool { return r.lost.count.Load() == 0 })
+	for i, test := range tests {
+		if got, err := test.look.do(other, verifications[i]); err != nil || got != test.want {
+			t.Errorf("%s: State = %v, %v; want %v", test.name, got, err, test.want)
+		}
 	}
+}
+
+// Whoever can keep a replica from its answers learns of no more codes from the others than of a replica
+// that has them.
+func TestLostGuessesCount(t *testing.T) {
+	r := newRig(t)
+	other := r.server.open(t, someThrottle)
+	t.Run("seen by State", func(t *testing.T) {
+		v := newVerification()
+		for n := range v.MaxAttempts + 2 {
+			r.loses(t, wrong, v)
+			want := Outcome{Admitted, min(n+1, v.MaxAttempts), 0}
+			if want.Attempts == v.MaxAttempts {
+				want.Verdict = Exhausted
+			}
+			if got, err := state.do(other, v); err != nil || got != want {
+				t.Errorf("after %d lost guesses State = %v, %v; want %v", n+1, got, err, want)
+			}
+		}
+		r.proxy.set(t, none)
+		r.recovers(t)
+		for _, l := range []*Redis{r.Redis, other} {
+			for _, op := range []operation{wrong, right, resend, state} {
+				if got, err := op.do(l, v); err != nil || got != (Outcome{Exhausted, v.MaxAttempts, 0}) {
+					t.Errorf("%s in the end = %v, %v", op.name, got, err)
+				}
+			}
+		}
+		_, subject := keyNames(v)
+		if n := r.server.number(t, "HGET", subject, "n"); n != v.MaxAttempts {
+			t.Errorf("%d failures of the subject, want %d", n, v.MaxAttempts)
+		}
+	})
+	t.Run("seen by Attempt", func(t *testing.T) {
+		v := newVerification()
+		for _, want := range []Outcome{{Admitted, 2, 0}, {Exhausted, 3, 0}} {
+			r.loses(t, wrong, v)
+			if got, err := wrong.do(other, v); err != nil || got != want {
+				t.Errorf("after a lost guess Attempt = %v, %v; want %v", got, err, want)
+			}
+		}
+	})
 }
 
 func TestWhatIsLostIsBounded(t *testing.T) {
@@ -91,9 +213,8 @@ func TestWhatIsLostIsBounded(t *testing.T) {
 
 func TestUndoForgetsWhatHasEnded(t *testing.T) {
 	r := openRedis(t, "redis://"+freeAddr(t), impatience, Throttle{}) // it cannot be asked
-	v := newVerification()
-	v.Now = v.Until.Add(grace + time.Second)
-	c := newCommand(v)
+	c := newCommand(newVerification())
+	c.until = time.Now()
 	r.lost.add(c)
 	if err := r.undo(context.Background(), c.keys[0]); err != nil || r.lost.count.Load() != 0 {
 		t.Errorf("undo = %v, and %d are left", err, r.lost.count.Load())
@@ -139,7 +260,8 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
-// What happens while the server stands still happens when it goes on, and then counts for nothing.
+// What happens while the server stands still happens when it goes on, and then counts for nothing, unless it
+// is a wrong code.
 func TestServerStandsStill(t *testing.T) {
 	r := newRig(t)
 	verifications := prepare(50)
@@ -150,7 +272,11 @@ func TestServerStandsStill(t *testing.T) {
 	r.signal(t, syscall.SIGCONT)
 	r.recovers(t)
 	for i, v := range verifications {
-		if got, err := right.do(r.Redis, v); err != nil || got != (Outcome{Admitted, 0, 0}) {
+		most := 0
+		if i < 10 && i%3 == 1 {
+			most = 1
+		}
+		if got, err := right.do(r.Redis, v); err != nil || got.Verdict != Admitted || got.Attempts > most {
 			t.Errorf("verification %d = %v, %v", i, got, err)
 		}
 	}
@@ -181,14 +307,25 @@ func TestEveryKeyExpires(t *testing.T) {
 		keeps(longSubject, forgetAfter)
 		keeps(shortSubject, forgetAfter)
 	}
-	for _, op := range []operation{wrong, right, resend, revoke} { // each the first, and late
-		op = op.later(10 * time.Minute)
-		v := newVerification()
-		if got, err := op.do(r, v); err != nil || got.Verdict != Admitted {
-			t.Fatal(got, err)
+	const ahead = 88 * time.Second                                 // a replica's clock
+	for _, op := range []operation{wrong, right, resend, revoke} { // each the first
+		for _, test := range []struct {
+			op   operation
+			want time.Duration
+		}{
+			{op.later(10 * time.Minute), 15*time.Minute + grace},
+			{op.later(ahead), 15*time.Minute + grace}, // or it would end before the session, for the others
+			{op.issuedAt(10 * time.Minute).later(10 * time.Minute), 5*time.Minute + grace},
+			{op.issuedAt(10 * time.Minute).later(10*time.Minute + ahead), 5*time.Minute + grace},
+			{op.issuedAt(20 * time.Minute).later(20 * time.Minute), grace},
+		} {
+			v := newVerification()
+			if got, err := test.op.do(r, v); err != nil || got.Verdict != Admitted {
+				t.Fatal(got, err)
+			}
+			key, _ := keyNames(v)
+			keeps(key, test.want)
 		}
-		key, _ := keyNames(v)
-		keeps(key, 5*time.Minute+grace)
 	}
 	lost := newCommand(newVerification())
 	r.lost.add(lost)
