@@ -256,7 +256,9 @@ func (r *Redis) do(do func(rueidis.Client) rueidis.RedisResult) (result rueidis.
 		return rueidis.NewErrorResult(r.refusal.Load().(error))
 	}
 	defer func() {
-		if cause := recover(); cause != nil { // over a malformed reply, and then the client is of no more use
+		// Over a malformed reply, where one command is under way. With several, rueidis reads in a goroutine of
+		// its own, and that ends the process. Here it would go on without ever answering again.
+		if cause := recover(); cause != nil {
 			r.drop(client)
 			result = rueidis.NewErrorResult(fmt.Errorf("%w: %v", errMalformedReply, cause))
 		}
