@@ -88,11 +88,15 @@ func (r *Redis) undo(ctx context.Context, key string) error {
 		for _, c := range lost {
 			args = append(args, c.nonce)
 		}
-		err := r.do(func(c rueidis.Client) rueidis.RedisResult {
+		nonce, err := r.do(func(c rueidis.Client) rueidis.RedisResult {
 			return undoLua.Exec(ctx, c, []string{key}, args)
-		}).Error()
+		}).ToString()
 		if err != nil {
 			return err
+		}
+		if nonce != args[len(args)-1] {
+			r.dialer.closeAll()
+			return errMalformedReply
 		}
 	}
 	r.lost.remove(key, lost)

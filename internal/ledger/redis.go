@@ -58,8 +58,9 @@ const (
 // server and takes one round trip; what it touches has one hash tag, and so lives on one node.
 //
 // An operation that gets no answer may have been done all the same. Redis undoes it as soon as the server
-// answers again, and before the next one on the same verification: all but a wrong code, which counts. Whoever
-// can look at the ledger meanwhile would else learn of any number of codes that they are wrong.
+// answers again, and before the next one on the same verification. But a wrong code that was counted stays
+// counted: whoever can look at the ledger meanwhile would else learn of any number of codes that they are
+// wrong. Right or wrong, it is undone by the same command, or its absence would tell.
 type Redis struct {
 	options      rueidis.ClientOption
 	dialer       *dialer
@@ -138,7 +139,7 @@ func (r *Redis) Attempt(ctx context.Context, v Verification, right bool) (Outcom
 		c.keys = append(c.keys, failuresKey(v.Subject))
 	}
 	c.args = append(append(c.args, boolArg(right)), r.throttleArgs...)
-	return r.run(ctx, attemptLua, c, right)
+	return r.run(ctx, attemptLua, c, true)
 }
 
 // Resend supersedes the code in the context, if it is the newest and older than cooldown, by one that

@@ -159,15 +159,21 @@ func TestUndoLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// Whoever can keep a replica from its answers learns of no more codes from the others than of a replica
-// that has them.
+// Whoever can keep replicas from their answers learns of no more codes from the others than of a replica
+// that has them. One that has lost an answer judges no other code before that is undone, so each guess is
+// lost by a replica of its own.
 func TestLostGuessesCount(t *testing.T) {
 	r := newRig(t)
 	other := r.server.open(t, someThrottle)
+	loses := func(t *testing.T, v Verification) {
+		r.proxy.set(t, none)
+		replica := rig{r.server, r.proxy, openRedis(t, "redis://"+r.proxy.addr, impatience, someThrottle)}
+		replica.loses(t, wrong, v)
+	}
 	t.Run("seen by State", func(t *testing.T) {
 		v := newVerification()
 		for n := range v.MaxAttempts + 2 {
-			r.loses(t, wrong, v)
+			loses(t, v)
 			want := Outcome{Admitted, min(n+1, v.MaxAttempts), 0}
 			if want.Attempts == v.MaxAttempts {
 				want.Verdict = Exhausted
@@ -193,12 +199,34 @@ func TestLostGuessesCount(t *testing.T) {
 	t.Run("seen by Attempt", func(t *testing.T) {
 		v := newVerification()
 		for _, want := range []Outcome{{Admitted, 2, 0}, {Exhausted, 3, 0}} {
-			r.loses(t, wrong, v)
+			loses(t, v)
 			if got, err := wrong.do(other, v); err != nil || got != want {
 				t.Errorf("after a lost guess Attempt = %v, %v; want %v", got, err, want)
 			}
 		}
 	})
+}
+
+// What is done about a lost answer does not tell whether the code was right: not even where nothing can be
+// undone, because the server takes no writes.
+func TestLostCodesAreAlike(t *testing.T) {
+	r := newRig(t)
+	for _, op := range []operation{right, wrong} {
+		v := newVerification()
+		r.loses(t, op, v)
+		r.proxy.set(t, none)
+		r.server.do(t, "CONFIG", "SET", "min-replicas-to-write", "1")
+		for range 3 {
+			if got, err := state.do(r.Redis, v); err == nil {
+				t.Errorf("after a lost %s code, right %t, State = %v without having undone it", op.name, op.right, got)
+			}
+		}
+		if n := r.lost.count.Load(); n != 1 {
+			t.Errorf("right %t: %d commands are to be undone, want 1", op.right, n)
+		}
+		r.server.do(t, "CONFIG", "SET", "min-replicas-to-write", "0")
+		eventually(t, "it is undone", func() bool { return r.lost.count.Load() == 0 })
+	}
 }
 
 func TestWhatIsLostIsBounded(t *testing.T) {
