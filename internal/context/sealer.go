@@ -38,8 +38,8 @@ func (s *Sealer) Use(ring *Ring) { s.ring.Store(ring) }
 
 var plaintexts = sync.Pool{New: func() any { return new([]byte) }}
 
-// Seal returns claims as a token under the ring's first key, dated now. It sets their Subject. Claims that do not fit into
-// [MaxToken] bytes are an error; the bounds on the fields keep them below it.
+// Seal returns claims as a token under the ring's first key, dated now. It sets their Subject. Claims that
+// do not fit into [MaxToken] bytes are an error; the bounds on the fields keep them below it.
 func (s *Sealer) Seal(claims *Claims, now time.Time) (string, error) {
 	first := &s.ring.Load().keys[0]
 	claims.nameSubject(first)

@@ -70,28 +70,19 @@ func TestCluster(t *testing.T) {
 	}
 
 	const victim = 2
-	var stop atomic.Bool
 	var lost, served atomic.Int64
-	var running sync.WaitGroup
-	defer func() {
-		stop.Store(true)
-		running.Wait()
-	}()
-	for range 8 {
-		running.Go(func() {
-			for !stop.Load() {
-				begin := time.Now()
-				if _, err := right.do(r, newVerification()); err != nil {
-					lost.Add(1)
-				} else {
-					served.Add(1)
-				}
-				if took := time.Since(begin); took > impatience+slack {
-					t.Errorf("an operation took %v", took)
-				}
-			}
-		})
-	}
+	stop := keepBusy(func() {
+		begin := time.Now()
+		if _, err := right.do(r, newVerification()); err != nil {
+			lost.Add(1)
+		} else {
+			served.Add(1)
+		}
+		if took := time.Since(begin); took > impatience+slack {
+			t.Errorf("an operation took %v", took)
+		}
+	})
+	defer stop()
 	nodes[victim].kill()
 	eventually(t, "operations fail", func() bool { return lost.Load() > 0 })
 	for i, v := range verifications {
@@ -126,8 +117,7 @@ func TestCluster(t *testing.T) {
 			})
 		}
 	}
-	stop.Store(true)
-	running.Wait()
+	stop()
 	if err := r.Ping(context.Background()); err != nil {
 		t.Errorf("Ping: %v", err)
 	}
@@ -168,34 +158,25 @@ func TestSentinelFailover(t *testing.T) {
 
 	r := openRedis(t, "redis://"+sentinel.addr+"?master=mine", impatience, someThrottle)
 	rig{Redis: r}.recovers(t)
-	var stop atomic.Bool
 	var mu sync.Mutex
 	var acknowledged []Verification
 	var failed atomic.Int64
-	var running sync.WaitGroup
-	defer func() {
-		stop.Store(true)
-		running.Wait()
-	}()
-	for range 8 {
-		running.Go(func() {
-			for !stop.Load() {
-				time.Sleep(time.Millisecond) // thousands of uses are enough
-				v := newVerification()
-				got, err := right.do(r, v)
-				switch {
-				case err != nil:
-					failed.Add(1)
-				case got.Verdict == Admitted:
-					mu.Lock()
-					acknowledged = append(acknowledged, v)
-					mu.Unlock()
-				default:
-					t.Errorf("Attempt = %v", got)
-				}
-			}
-		})
-	}
+	stop := keepBusy(func() {
+		time.Sleep(time.Millisecond) // thousands of uses are enough
+		v := newVerification()
+		got, err := right.do(r, v)
+		switch {
+		case err != nil:
+			failed.Add(1)
+		case got.Verdict == Admitted:
+			mu.Lock()
+			acknowledged = append(acknowledged, v)
+			mu.Unlock()
+		default:
+			t.Errorf("Attempt = %v", got)
+		}
+	})
+	defer stop()
 	eventually(t, "uses are acknowledged", func() bool { mu.Lock(); defer mu.Unlock(); return len(acknowledged) > 500 })
 	eventually(t, "the sentinel begins", func() bool { _, err := sentinel.try("SENTINEL", "FAILOVER", "mine"); return err == nil })
 	eventually(t, "the replica is the master", func() bool { return replica.info("role") == "master" })
@@ -204,8 +185,7 @@ func TestSentinelFailover(t *testing.T) {
 	before := len(acknowledged)
 	mu.Unlock()
 	eventually(t, "uses are acknowledged again", func() bool { mu.Lock(); defer mu.Unlock(); return len(acknowledged) > before+500 })
-	stop.Store(true)
-	running.Wait()
+	stop()
 	eventually(t, "nothing waits to be taken back", func() bool { return r.lost.count.Load() == 0 })
 
 	var lost int
@@ -266,5 +246,22 @@ func TestFlushAll(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// keepBusy has eight clients do something again and again until stop, which waits for them.
+func keepBusy(do func()) (stop func()) {
+	var stopped atomic.Bool
+	var running sync.WaitGroup
+	for range 8 {
+		running.Go(func() {
+			for !stopped.Load() {
+				do()
+			}
+		})
+	}
+	return func() {
+		stopped.Store(true)
+		running.Wait()
 	}
 }

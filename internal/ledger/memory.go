@@ -247,7 +247,8 @@ func (m *Memory) forgive(s *shard, subject key) {
 // next returns f after one failure more.
 func (f failures) next(throttle Throttle, now time.Time) failures {
 	f.count++
-	if lock := throttle.lock(int(f.count)); lock > 0 { // or a request that read its clock a moment earlier would find a lock until now
+	// A lock until now would be one for a request that read its clock a moment earlier.
+	if lock := throttle.lock(int(f.count)); lock > 0 {
 		f.lockedUntil = now.Add(lock).UnixMilli()
 	}
 	f.forgetAt = now.Add(forgetAfter).Unix()

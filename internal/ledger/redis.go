@@ -41,16 +41,15 @@ var (
 	undoLua    = rueidis.NewLuaScript(undoScript)
 )
 
-// errNotConnected is in the error of every operation until the first connection.
 var (
-	errNotConnected   = errors.New("ledger: not connected")
+	errNotConnected   = errors.New("ledger: not connected") // in each error while there is no client
 	errMalformedReply = errors.New("ledger: malformed reply")
 )
 
 const (
-	reconnectEvery = time.Second // until the first connection
-	minSilence     = time.Second // on a connection with commands under way, before it counts as dead
-	bufferSize     = 64 << 10    // bytes of a connection, each way
+	tendEvery  = time.Second // to connect, where there is no client, and to undo what is lost
+	minSilence = time.Second // on a connection with commands under way, before it counts as dead
+	bufferSize = 64 << 10    // bytes of a connection, each way
 )
 
 // Redis is a ledger that any number of replicas share: a Redis or Valkey server, what Sentinel says is
@@ -67,8 +66,8 @@ type Redis struct {
 	timeout      time.Duration
 	throttle     Throttle
 	throttleArgs []string
-	client       atomic.Pointer[rueidis.Client] // nil until the first connection
-	refusal      atomic.Value                   // the error of the last attempt at it
+	client       atomic.Pointer[rueidis.Client] // nil until the first connection, and while it is made anew
+	refusal      atomic.Value                   // why there is no client, an error
 	lost         lostCommands
 	stop         context.CancelFunc
 	stopped      sync.WaitGroup
@@ -114,9 +113,9 @@ func (r *Redis) connect() {
 	r.client.Store(&client)
 }
 
-// tendUntilStopped connects, if that has not succeeded yet, and undoes what was lost.
+// tendUntilStopped connects, where there is no client, and undoes what was lost.
 func (r *Redis) tendUntilStopped(ctx context.Context) {
-	tick := time.NewTicker(reconnectEvery)
+	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	for {
 		select {
