@@ -21,6 +21,7 @@ type key struct {
 	fernet   []*fernet.Key // one, in the slice that fernet-go asks for
 	ids      keyedHash
 	subjects keyedHash
+	kinds    [len(kindNames)][]*fernet.Key // by Kind
 }
 
 // ParseRing makes a ring of encoded keys, the sealing one first. Each is 32 bytes in padded base64,
@@ -45,6 +46,7 @@ func ParseRing(encoded []string) (*Ring, error) {
 			fernet:   []*fernet.Key{k},
 			ids:      newKeyedHash(k, "otpd verification id"),
 			subjects: newKeyedHash(k, "otpd subject"),
+			kinds:    deriveKinds(k),
 		})
 	}
 	return ring, nil
@@ -83,8 +85,8 @@ func (k *key) subject(namespace, identifier string) string {
 	return k.subjects.sum(string(rune(len(namespace))), namespace, identifier)
 }
 
-// keyedHash is HMAC-SHA256 under a subkey that HKDF-SHA256 (RFC 5869) derives from a ring key, with
-// the use as its info. Keyed states are pooled: setting one up costs as much as three hashes.
+// keyedHash is HMAC-SHA256 under a subkey of a ring key. Keyed states are pooled: setting one up costs as much
+// as three hashes.
 type keyedHash struct{ pool *sync.Pool }
 
 type keyedState struct {
@@ -93,10 +95,7 @@ type keyedState struct {
 }
 
 func newKeyedHash(k *fernet.Key, use string) keyedHash {
-	subkey, err := hkdf.Key(sha256.New, k[:], nil, use, sha256.Size)
-	if err != nil {
-		panic("otpcontext: " + err.Error()) // only a length beyond HKDF's bound fails
-	}
+	subkey := derive(k, use)
 	return keyedHash{&sync.Pool{New: func() any { return &keyedState{Hash: hmac.New(sha256.New, subkey)} }}}
 }
 
@@ -112,4 +111,13 @@ func (h keyedHash) sum(parts ...string) string {
 	state.Write(state.buffer)
 	state.buffer = state.Sum(state.buffer[:0])
 	return base64.RawURLEncoding.EncodeToString(state.buffer[:idSize])
+}
+
+// derive returns the subkey of k for a use, which is the info of HKDF-SHA256 (RFC 5869).
+func derive(k *fernet.Key, use string) []byte {
+	subkey, err := hkdf.Key(sha256.New, k[:], nil, use, sha256.Size)
+	if err != nil {
+		panic("otpcontext: " + err.Error()) // only a length beyond HKDF's bound fails
+	}
+	return subkey
 }

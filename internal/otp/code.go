@@ -29,8 +29,9 @@ const (
 	MaxLength = 12
 )
 
-// newCode returns length characters of alphabet, each as likely as any other.
-func newCode(alphabet string, length int) string {
+// NewCode returns length characters, MinLength to MaxLength, of a named alphabet, each as likely as any other.
+func NewCode(alphabetName string, length int) string {
+	alphabet := alphabets[alphabetName]
 	// A byte at or above the greatest multiple of the alphabet's size would favour its first
 	// characters, so it is thrown away.
 	fair := 256 / len(alphabet) * len(alphabet)
@@ -50,9 +51,9 @@ func newCode(alphabet string, length int) string {
 	}
 }
 
-// canonical returns a typed code as it was issued: without spaces and hyphens, in upper case. Only
+// Canonical returns a typed code as it was issued: without spaces and hyphens, in upper case. Only
 // ASCII is folded; a look-alike from outside it stays what it is, and is wrong.
-func canonical(typed string) []byte {
+func Canonical(typed string) []byte {
 	code := make([]byte, 0, len(typed))
 	for _, b := range []byte(typed) {
 		switch {
@@ -68,7 +69,7 @@ func canonical(typed string) []byte {
 
 // codeMatches compares the hash of a typed code to that of the issued one, in constant time.
 func codeMatches(issued [sha256.Size]byte, typed string) bool {
-	got := sha256.Sum256(canonical(typed))
+	got := sha256.Sum256(Canonical(typed))
 	return subtle.ConstantTimeCompare(issued[:], got[:]) == 1
 }
 

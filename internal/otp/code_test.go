@@ -38,7 +38,7 @@ func TestCodeIsUnbiased(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var counts [length]counter
 			for range codes {
-				code := newCode(alphabet, length)
+				code := NewCode(name, length)
 				for place := range counts {
 					counts[place][code[place]]++
 				}

@@ -59,10 +59,8 @@ func (s *Service) Generate(caller Caller, r GenerateRequest) (Issued, error) {
 
 // newClaims returns claims with the service's defaults and a new id, and without a code.
 func (s *Service) newClaims(now time.Time) *otpcontext.Claims {
-	var id [16]byte
-	rand.Read(id[:])
 	claims := &otpcontext.Claims{
-		ID:            base64.RawURLEncoding.EncodeToString(id[:]),
+		ID:            NewID(),
 		Timestamp:     secondsOf(now),
 		OTPExpiry:     secondsOf(now.Add(s.cfg.Expiry)),
 		SessionExpiry: secondsOf(now.Add(s.cfg.SessionExpiry)),
@@ -73,9 +71,31 @@ func (s *Service) newClaims(now time.Time) *otpcontext.Claims {
 	return claims
 }
 
+// IDLength is the length of an ID in characters.
+const IDLength = 22
+
+// NewID returns 16 random bytes in base64url.
+func NewID() string {
+	var id [16]byte
+	rand.Read(id[:])
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+var strictBase64URL = base64.RawURLEncoding.Strict()
+
+// IsID reports whether text can be what [NewID] has returned.
+func IsID(text string) bool {
+	if len(text) != IDLength { // it would have line breaks, which the decoder ignores
+		return false
+	}
+	var id [16]byte
+	n, err := strictBase64URL.Decode(id[:], []byte(text))
+	return err == nil && n == len(id)
+}
+
 // issue puts a new code into claims and seals them.
 func (s *Service) issue(claims *otpcontext.Claims, now time.Time) (Issued, error) {
-	code := newCode(alphabets[alphabetOf(claims)], lengthOf(claims))
+	code := NewCode(alphabetOf(claims), lengthOf(claims))
 	hashed := []byte(code)
 	var unknown [16]byte
 	rand.Read(unknown[:]) // for every code, so that a decoy takes no longer
@@ -96,11 +116,11 @@ func (s *Service) issue(claims *otpcontext.Claims, now time.Time) (Issued, error
 
 func setText(r GenerateRequest, claims *otpcontext.Claims) error {
 	if r.Identifier != nil {
-		if err := checkText("identifier", *r.Identifier, otpcontext.MaxIdentifier); err != nil {
+		if err := CheckText("identifier", *r.Identifier, otpcontext.MaxIdentifier); err != nil {
 			return err
 		}
 	}
-	if err := checkText("purpose", r.Purpose, otpcontext.MaxPurpose); err != nil {
+	if err := CheckText("purpose", r.Purpose, otpcontext.MaxPurpose); err != nil {
 		return err
 	}
 	if len(r.Binding) > MaxBinding {
@@ -111,7 +131,8 @@ func setText(r GenerateRequest, claims *otpcontext.Claims) error {
 	return nil
 }
 
-func checkText(field, text string, most int) error {
+// CheckText returns a [*FieldError] unless text is at most so many bytes of UTF-8 without control characters.
+func CheckText(field, text string, most int) error {
 	isControl := func(r rune) bool { return r < ' ' || r == 0x7f }
 	switch {
 	case len(text) > most:
@@ -133,22 +154,27 @@ func bindingHash(text string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func setMetadata(r GenerateRequest, claims *otpcontext.Claims) error {
-	if r.Metadata == nil {
-		return nil
+func setMetadata(r GenerateRequest, claims *otpcontext.Claims) (err error) {
+	claims.Metadata, err = CompactMetadata(r.Metadata)
+	return err
+}
+
+// CompactMetadata returns a caller's metadata as it is sealed, nil for nil. The error for what is not JSON, too
+// large or nested too deep is a [*FieldError].
+func CompactMetadata(metadata jsontext.Value) (jsontext.Value, error) {
+	if metadata == nil {
+		return nil, nil
 	}
-	compact, err := otpcontext.CompactMetadata(r.Metadata)
-	if err != nil {
-		return &FieldError{"metadata", "must be JSON"}
-	}
+	compact, err := otpcontext.CompactMetadata(metadata)
 	switch {
+	case err != nil:
+		return nil, &FieldError{"metadata", "must be JSON"}
 	case len(compact) > otpcontext.MaxMetadata:
-		return &FieldError{"metadata", fmt.Sprintf("must be at most %d bytes", otpcontext.MaxMetadata)}
+		return nil, &FieldError{"metadata", fmt.Sprintf("must be at most %d bytes", otpcontext.MaxMetadata)}
 	case depth(compact) > MaxDepth:
-		return &FieldError{"metadata", fmt.Sprintf("must be nested at most %d levels", MaxDepth)}
+		return nil, &FieldError{"metadata", fmt.Sprintf("must be nested at most %d levels", MaxDepth)}
 	}
-	claims.Metadata = compact
-	return nil
+	return compact, nil
 }
 
 // depth returns how many arrays and objects of valid JSON are open at once.

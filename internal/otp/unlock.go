@@ -10,7 +10,7 @@ import (
 // and among contexts without one. The error for a ledger that has no throttle is [ErrLedgerDisabled], for
 // an identifier out of its bounds a [*FieldError].
 func (s *Service) Unlock(ctx context.Context, caller Caller, identifier string) error {
-	if err := checkText("identifier", identifier, otpcontext.MaxIdentifier); err != nil {
+	if err := CheckText("identifier", identifier, otpcontext.MaxIdentifier); err != nil {
 		return err
 	}
 	subjects := s.cfg.Sealer.Subjects(caller.Namespace, identifier)
