@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -54,6 +55,33 @@ func BenchmarkMemoryAttemptAtOne(b *testing.B) {
 	})
 }
 
+// prepareDevices returns devices of a confirmed generation outside the time that a benchmark measures.
+func prepareDevices(n int) []Device {
+	all := make([]Device, n)
+	for i := range all {
+		all[i] = code(0).of(version{generation: 1}).device(newID(), now.Add(12*time.Minute))
+	}
+	return all
+}
+
+// BenchmarkMemoryAttemptDevice has every processor judge right codes, each of a device of its own.
+func BenchmarkMemoryAttemptDevice(b *testing.B) {
+	const devices = 1 << 16
+	m := newMemory(b, devices, someThrottle)
+	known := prepareDevices(devices)
+	var step atomic.Int64
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			p := Proof{Right: true, Number: step.Add(1)}
+			if got, err := m.AttemptDevice(context.Background(), known[i%devices], p); err != nil || got.Verdict == Throttled {
+				b.Errorf("AttemptDevice = %v, %v", got, err)
+			}
+		}
+	})
+}
+
 // BenchmarkMemoryEntry measures what a million entries take, their ids included.
 func BenchmarkMemoryEntry(b *testing.B) {
 	const entries, mostBytes = 1_000_000, 250
@@ -61,12 +89,20 @@ func BenchmarkMemoryEntry(b *testing.B) {
 	kinds := []struct {
 		name     string
 		subjects bool
-	}{{"verifications", false}, {"verifications and subjects, half and half", true}}
+		devices  bool
+	}{
+		{"verifications", false, false}, {"verifications and subjects, half and half", true, false}, {"devices", false, true},
+	}
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
 			for b.Loop() {
 				m := NewMemory(entries, throttle, func() time.Time { return now })
 				before := heapInUse()
+				for kind.devices && m.Len() < entries {
+					if got, err := code(7).do(m, newID()); err != nil || got.verdict != Admitted {
+						b.Fatalf("AttemptDevice = %v, %v", got, err)
+					}
+				}
 				for m.Len() < entries {
 					v := newVerification()
 					if !kind.subjects {
@@ -156,6 +192,67 @@ func BenchmarkRedisAttempt(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkRedisAttemptDevice has many clients judge right codes, each of a device of its own, as verifications do.
+func BenchmarkRedisAttemptDevice(b *testing.B) {
+	r := sharedServer(b).open(b, Throttle{After: 20, Factor: time.Second, Max: time.Hour})
+	b.ReportAllocs()
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			v := code(0).of(version{generation: 1, next: 58_000_000}).device(newID(), now.Add(12*time.Minute))
+			got, err := r.AttemptDevice(context.Background(), v, Proof{Right: true, Number: 58_000_001})
+			if err != nil || got.Verdict != Admitted {
+				b.Errorf("AttemptDevice = %v, %v", got, err)
+			}
+		}
+	})
+}
+
+// BenchmarkRedisDeviceKey measures what the server needs for a device, with its share of the table of keys and that
+// of ends.
+func BenchmarkRedisDeviceKey(b *testing.B) {
+	const devices = 100_000
+	one := version{generation: 1, next: 58_000_000}
+	kinds := []struct {
+		name string
+		ops  []deviceOp
+	}{
+		{"after 1 wrong code", []deviceOp{wrongCode.of(one)}},
+		{"after 1 right code", []deviceOp{code(58_000_001).of(one)}},
+		{"after 1 of each, and a backup code", []deviceOp{code(58_000_001).of(one), backup(9).of(one), wrongCode.of(one)}},
+		{"disabled", []deviceOp{disable.of(one)}},
+	}
+	for _, kind := range kinds {
+		b.Run(kind.name, func(b *testing.B) {
+			for b.Loop() {
+				s := startServer(b)
+				r := s.open(b, someThrottle)
+				before := s.usedMemory(b)
+				var clients sync.WaitGroup
+				for range 50 {
+					clients.Go(func() {
+						for range devices / 50 {
+							id := newID()
+							for _, op := range kind.ops {
+								if got, err := op.do(r, id); err != nil || got.verdict != Admitted && got.verdict != Wrong {
+									b.Errorf("%+v = %v, %v", op, got, err)
+								}
+							}
+						}
+					})
+				}
+				clients.Wait()
+				b.ReportMetric(float64(s.usedMemory(b)-before)/devices, "B/device")
+				reply := s.do(b, "RANDOMKEY")
+				name, _ := reply.ToString()
+				b.ReportMetric(float64(s.number(b, "MEMORY", "USAGE", name)), "B/key")
+				r.Close()
+				s.kill()
+			}
+		})
+	}
 }
 
 // BenchmarkRedisKey measures what the server needs for a verification, with its share of the table of

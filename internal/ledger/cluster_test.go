@@ -69,6 +69,20 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
+	for range 10 {
+		id, op := newID(), backup(3).of(version{generation: 1})
+		device, undone := deviceKeys(id)
+		if nodes[0].number(t, "CLUSTER", "KEYSLOT", device) != nodes[0].number(t, "CLUSTER", "KEYSLOT", undone) {
+			t.Fatal("a device and the marks of what was undone are in two slots")
+		}
+		c := op.command(r, id)
+		op.send(t, r, c)
+		r.undoCommand(t, c)
+		if got, err := op.do(r, id); err != nil || got != (stands{Admitted, version{1, 0, 0b1000, 0, 0}}) {
+			t.Errorf("a backup code that was undone = %v, %v", got, err)
+		}
+	}
+
 	const victim = 2
 	var lost, served atomic.Int64
 	stop := keepBusy(func() {
@@ -246,6 +260,37 @@ func TestFlushAll(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// FLUSHALL takes what only the ledger knows: what the newest version of a device tells still holds.
+func TestFlushAllWithDevices(t *testing.T) {
+	s := startServer(t)
+	r := s.open(t, someThrottle)
+	newest := version{2, 9, 0b11, 5, 2 * time.Minute}
+	const later = 2 * time.Minute
+	id := newID()
+	for _, step := range []deviceStep{
+		{code(8).of(version{generation: 1}), stands{Admitted, version{1, 9, 0, 0, 0}}},
+		{disable, stands{Admitted, version{1, 9, 0, 0, 0}}},
+	} {
+		if got, err := step.op.do(r, id); err != nil || got != step.want {
+			t.Fatal(got, err)
+		}
+	}
+	s.do(t, "FLUSHALL")
+	for i, step := range []deviceStep{
+		{code(9).of(newest), stands{Throttled, newest}},
+		{code(8).of(newest).later(later), stands{Used, newest}},
+		{backup(0).of(newest).later(later), stands{Used, newest}},
+		{code(7).of(newest).later(later), stands{Wrong, version{2, 9, 0b11, 6, later + 4*time.Minute}}},
+		{backup(5).of(version{generation: 1}).later(time.Hour), stands{Superseded, version{2, 9, 0b11, 6, later + 4*time.Minute}}},
+		{code(8).of(version{generation: 2}).later(time.Hour), stands{Used, version{2, 9, 0b11, 6, later + 4*time.Minute}}},
+		{code(9).of(version{generation: 2}).later(time.Hour), stands{Admitted, version{2, 10, 0b11, 0, 0}}},
+	} {
+		if got, err := step.op.do(r, id); err != nil || got != step.want {
+			t.Errorf("step %d, %+v = %v, %v; want %v", i+1, step.op, got, err, step.want)
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ func newRig(t testing.TB, args ...string) rig {
 			t.Fatal(got, err)
 		}
 	}
+	if got, err := look.do(r, newID()); err != nil || got.verdict != Admitted {
+		t.Fatal(got, err)
+	}
 	return rig{s, p, r}
 }
 
@@ -153,7 +156,9 @@ func TestFaults(t *testing.T) {
 					t.Fatal(got, err)
 				}
 			}
+			devices := r.prepareDevices(t)
 			repair := breakage.fail(t, r)
+			devices.fail(t, r, breakage.reads)
 			for i, op := range ops {
 				r.fails(t, op, verifications[i])
 				r.fails(t, op, verifications[i])
@@ -178,6 +183,7 @@ func TestFaults(t *testing.T) {
 					t.Errorf("%+v after the repair = %v, %v; want %d to %d attempts", op, got, err, least, most)
 				}
 			}
+			devices.hold(t, r)
 			eventually(t, "nothing waits to be taken back", func() bool { return r.lost.count.Load() == 0 })
 		})
 	}

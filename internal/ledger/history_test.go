@@ -93,31 +93,40 @@ func (m model) next(op operation, r rules) (Outcome, model) {
 
 // linearizable reports whether some order explains h.
 func (h history) linearizable(r rules) bool {
+	return explained(len(h), func(i int) (begin, end int64) { return h[i].begin, h[i].end }, func(m model, i int) (model, bool) {
+		outcome, left := m.next(h[i].op, r)
+		return left, outcome == h[i].outcome
+	})
+}
+
+// explained reports whether some order of n events, each at a moment between its begin and its end, leads from the
+// zero model through all of them. Next returns what an event leaves behind, and whether the model tells what it
+// was told.
+func explained[M comparable](n int, span func(i int) (begin, end int64), next func(m M, i int) (M, bool)) bool {
 	type position struct {
 		done uint64 // a bit for each event that the order has so far
-		left model
+		left M
 	}
 	failed := make(map[position]bool)
 	var search func(p position) bool
 	search = func(p position) bool {
-		if p.done == 1<<len(h)-1 {
+		if p.done == 1<<n-1 {
 			return true
 		}
 		if failed[p] {
 			return false
 		}
 		firstEnd := int64(1) << 62
-		for i, e := range h {
-			if p.done&(1<<i) == 0 {
-				firstEnd = min(firstEnd, e.end)
+		for i := range n {
+			if _, end := span(i); p.done&(1<<i) == 0 {
+				firstEnd = min(firstEnd, end)
 			}
 		}
-		for i, e := range h {
-			if p.done&(1<<i) != 0 || e.begin > firstEnd {
+		for i := range n {
+			if begin, _ := span(i); p.done&(1<<i) != 0 || begin > firstEnd {
 				continue // it is done, or began when another that is not done had ended
 			}
-			outcome, left := p.left.next(e.op, r)
-			if outcome == e.outcome && search(position{p.done | 1<<i, left}) {
+			if left, ok := next(p.left, i); ok && search(position{p.done | 1<<i, left}) {
 				return true
 			}
 		}

@@ -20,7 +20,7 @@ const maxLost = 100_000
 // maxUndoFailures ends an attempt to undo everything.
 const maxUndoFailures = 100
 
-// lostCommands are those that got no answer and are to be undone, by the key of their verification.
+// lostCommands are those that got no answer and are to be undone, by the key that they are on.
 type lostCommands struct {
 	count atomic.Int64 // so that nobody takes the lock while there are none
 	mu    sync.Mutex
@@ -77,7 +77,7 @@ func mayHaveRun(err error) bool {
 	return !ok || network.Op != "dial"
 }
 
-// undo undoes the lost commands of one verification.
+// undo undoes the lost commands on one key.
 func (r *Redis) undo(ctx context.Context, key string) error {
 	lost := r.lost.of(key)
 	if len(lost) == 0 {
@@ -89,7 +89,7 @@ func (r *Redis) undo(ctx context.Context, key string) error {
 			args = append(args, c.nonce)
 		}
 		nonce, err := r.do(func(c rueidis.Client) rueidis.RedisResult {
-			return undoLua.Exec(ctx, c, []string{key}, args)
+			return lost[0].undo.Exec(ctx, c, lost[0].keys, args)
 		}).ToString()
 		if err != nil {
 			return err

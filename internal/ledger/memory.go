@@ -31,15 +31,16 @@ type Memory struct {
 	stopped    sync.WaitGroup
 }
 
-// shard holds the entries of some subjects and of all their verifications, so that an operation needs
-// one lock.
+// shard holds the entries of some devices and subjects, and of all the subjects' verifications, so that an
+// operation needs one lock.
 type shard struct {
 	mu            sync.Mutex
 	verifications map[key]verification
 	failures      map[key]failures
+	devices       map[key]device
 }
 
-// key is a verification's id or a subject. It is held by value, as all of an entry is, so that the
+// key is a verification's or a device's id, or a subject. It is held by value, as all of an entry is, so that the
 // garbage collector has nothing to follow through a million of them.
 type key [22]byte
 
@@ -59,7 +60,8 @@ type failures struct {
 
 // NewMemory returns an empty ledger for at most maxEntries: a verification has one from its first
 // attempt, resend or revocation to its end, and a subject from its first failure to a success, an
-// unlock, or the end of the 7th day after the last. [Memory.Close] ends its sweeper. A nil now means
+// unlock, or the end of the 7th day after the last; a device has one from the first operation that leaves
+// something behind to when the last of it may be forgotten. [Memory.Close] ends its sweeper. A nil now means
 // [time.Now].
 func NewMemory(maxEntries int, throttle Throttle, now func() time.Time) *Memory {
 	if now == nil {
@@ -71,6 +73,7 @@ func NewMemory(maxEntries int, throttle Throttle, now func() time.Time) *Memory 
 	for i := range m.shards {
 		m.shards[i].verifications = make(map[key]verification)
 		m.shards[i].failures = make(map[key]failures)
+		m.shards[i].devices = make(map[key]device)
 	}
 	m.stopped.Go(func() { m.sweepUntilStopped(now) })
 	return m
@@ -279,7 +282,7 @@ func (m *Memory) sweep(now time.Time) {
 func (s *shard) sweep(now int64) (dropped int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := len(s.verifications) + len(s.failures)
+	before := s.len()
 	for k, e := range s.verifications {
 		if e.forgetAt <= now {
 			delete(s.verifications, k)
@@ -290,9 +293,17 @@ func (s *shard) sweep(now int64) (dropped int) {
 			delete(s.failures, k)
 		}
 	}
-	left := len(s.verifications) + len(s.failures)
-	if left == 0 && before > 0 { // neither shrinks by itself
+	for k, d := range s.devices {
+		if d.forgetAt <= now {
+			delete(s.devices, k)
+		}
+	}
+	left := s.len()
+	if left == 0 && before > 0 { // none shrinks by itself
 		s.verifications, s.failures = make(map[key]verification), make(map[key]failures)
+		s.devices = make(map[key]device)
 	}
 	return before - left
 }
+
+func (s *shard) len() int { return len(s.verifications) + len(s.failures) + len(s.devices) }

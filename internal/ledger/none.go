@@ -7,7 +7,7 @@ import (
 
 // None remembers nothing: the counts are what the context says they are, which whoever keeps an older
 // context can roll back, and a right code is right as often as it is sent.
-type None struct{}
+type None struct{ Throttle Throttle } // of devices, which tell their failures themselves
 
 // Attempt admits what the context itself admits.
 func (None) Attempt(_ context.Context, v Verification, right bool) (Outcome, error) {

@@ -61,26 +61,23 @@ const (
 // counted: whoever can look at the ledger meanwhile would else learn of any number of codes that they are
 // wrong. Right or wrong, it is undone by the same command, or its absence would tell.
 type Redis struct {
-	options      rueidis.ClientOption
-	dialer       *dialer
-	timeout      time.Duration
-	throttle     Throttle
-	throttleArgs []string
-	client       atomic.Pointer[rueidis.Client] // nil until the first connection, and while it is made anew
-	refusal      atomic.Value                   // why there is no client, an error
-	lost         lostCommands
-	stop         context.CancelFunc
-	stopped      sync.WaitGroup
+	options                          rueidis.ClientOption
+	dialer                           *dialer
+	timeout                          time.Duration
+	throttle                         Throttle
+	throttleArgs, deviceThrottleArgs []string
+	client                           atomic.Pointer[rueidis.Client] // nil until the first connection, and while it is made anew
+	refusal                          atomic.Value                   // why there is no client, an error
+	lost                             lostCommands
+	stop                             context.CancelFunc
+	stopped                          sync.WaitGroup
 }
 
 // NewRedis returns the ledger at address, which may be out of reach for now: it keeps trying. No
 // operation takes longer than timeout. [Redis.Close] ends it.
 func NewRedis(address Address, timeout time.Duration, throttle Throttle) *Redis {
 	r := &Redis{options: address.options, dialer: newDialer(), timeout: timeout, throttle: throttle}
-	r.throttleArgs = []string{
-		intArg(throttle.After), durationArg(throttle.Factor), durationArg(throttle.Max),
-		intArg(severeAfter), durationArg(severeLock), durationArg(forgetAfter),
-	}
+	r.throttleArgs, r.deviceThrottleArgs = throttle.args(), throttle.forDevices().args()
 	r.options.ClientName = "otpd"
 	r.options.DisableCache, r.options.DisableRetry = true, true
 	r.options.PipelineMultiplex = -1 // one connection: the more requests share it, the fewer system calls
@@ -133,12 +130,16 @@ func (r *Redis) tendUntilStopped(ctx context.Context) {
 // Attempt judges one code. [Admitted] means that the verdict on the code, right or not, may be given,
 // and that it has been counted. After an error a right code has not been, or that will be undone.
 func (r *Redis) Attempt(ctx context.Context, v Verification, right bool) (Outcome, error) {
+	return r.run(ctx, attemptLua, r.attempt(v, right), true)
+}
+
+func (r *Redis) attempt(v Verification, right bool) command {
 	c := newCommand(v)
 	if r.throttle.counts(v) {
 		c.keys = append(c.keys, failuresKey(v.Subject))
 	}
 	c.args = append(append(c.args, boolArg(right)), r.throttleArgs...)
-	return r.run(ctx, attemptLua, c, true)
+	return c
 }
 
 // Resend supersedes the code in the context, if it is the newest and older than cooldown, by one that
@@ -182,11 +183,12 @@ func (r *Redis) Ping(ctx context.Context) error {
 	}).Error()
 }
 
-// command is one call of a script on a verification.
+// command is one call of a script on a verification or a device.
 type command struct {
 	keys, args []string
 	nonce      string
-	until      time.Time // when the verification may be forgotten, by this machine's clock
+	until      time.Time    // when to undo it is no longer worth while, by this machine's clock
+	undo       *rueidis.Lua // does that
 }
 
 func newCommand(v Verification) command {
@@ -196,7 +198,8 @@ func newCommand(v Verification) command {
 	return command{
 		keys:  append(make([]string, 0, 2), "otpd:{"+tag(v)+"}:"+v.ID),
 		nonce: nonce,
-		until: time.Now().Add(left),
+		until: time.Now().Add(left), // when the verification may be forgotten
+		undo:  undoLua,
 		args: append(make([]string, 0, 13), timeArg(v.Now), durationArg(left), intArg(min(v.Attempts, most)),
 			intArg(v.MaxAttempts), intArg(min(v.Resends, most)), nonce),
 	}
@@ -205,15 +208,26 @@ func newCommand(v Verification) command {
 // failuresKey can be no verification's: those have a colon behind the brace.
 func failuresKey(subject string) string { return "otpd:{" + subject + "}" }
 
-// run runs a script, after what is still to be undone of its verification. It has it undone if the answer is
-// lost and undo is true. The reply is {verdict, attempts, milliseconds to wait, nonce}.
-func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command, undo bool) (Outcome, error) {
+// run runs a script on a verification. The reply is {verdict, attempts, milliseconds to wait, nonce}.
+func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command, undo bool) (outcome Outcome, err error) {
+	err = r.exec(ctx, script, c, undo, func(result rueidis.RedisResult) error {
+		outcome, err = c.outcome(result)
+		return err
+	})
+	return outcome, err
+}
+
+// exec has a script run, after what is still to be undone under its key, and read take in the reply. It has it
+// undone if the answer is lost and undo is true.
+func (r *Redis) exec(
+	ctx context.Context, script *rueidis.Lua, c command, undo bool, read func(rueidis.RedisResult) error,
+) error {
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
 	if err := r.undo(ctx, c.keys[0]); err != nil {
-		return Outcome{}, err
+		return err
 	}
-	outcome, err := c.outcome(r.do(func(client rueidis.Client) rueidis.RedisResult {
+	err := read(r.do(func(client rueidis.Client) rueidis.RedisResult {
 		return script.Exec(ctx, client, c.keys, c.args)
 	}))
 	if errors.Is(err, errMalformedReply) {
@@ -222,7 +236,7 @@ func (r *Redis) run(ctx context.Context, script *rueidis.Lua, c command, undo bo
 	if err != nil && undo && mayHaveRun(err) {
 		r.lost.add(c)
 	}
-	return outcome, err
+	return err
 }
 
 // outcome reads the reply to c. Any other reply is [errMalformedReply].
@@ -286,8 +300,17 @@ func isReadOnly(err *rueidis.RedisError) bool {
 }
 
 func intArg(n int) string                { return strconv.Itoa(n) }
-func timeArg(t time.Time) string         { return strconv.FormatInt(t.UnixMilli(), 10) }
-func durationArg(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+func numberArg(n int64) string           { return strconv.FormatInt(n, 10) }
+func timeArg(t time.Time) string         { return numberArg(t.UnixMilli()) }
+func durationArg(d time.Duration) string { return numberArg(d.Milliseconds()) }
+
+// args are what a script needs to know of a throttle.
+func (t Throttle) args() []string {
+	return []string{
+		intArg(t.After), durationArg(t.Factor), durationArg(t.Max),
+		intArg(severeAfter), durationArg(severeLock), durationArg(forgetAfter),
+	}
+}
 
 func boolArg(b bool) string {
 	if b {

@@ -42,9 +42,10 @@ func TestMalformedReply(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	r := newRig(t)
+	// Each has a rig of its own: what is undone while a ping is under way would make several commands of one, and a
+	// malformed reply to one of several ends the process.
 	for op, want := range map[operation]string{right: Admitted, revoke: Revoked} {
-		v := newVerification()
+		r, v := newRig(t), newVerification()
 		r.proxy.set(t, malformed)
 		r.fails(t, op, v)
 		r.fails(t, state, v) // there is no connection for up to a second
@@ -53,6 +54,7 @@ func TestMalformedReply(t *testing.T) {
 			t.Errorf("after a malformed reply to %s, Attempt = %v, %v; want %s", op.name, got, err, want)
 		}
 	}
+	r := newRig(t)
 	r.proxy.set(t, malformed)
 	if err := r.Redis.Ping(context.Background()); err == nil {
 		t.Error("Ping succeeds with a malformed reply")

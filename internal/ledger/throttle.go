@@ -19,7 +19,7 @@ const (
 // lock returns how long wrong code number n locks its subject.
 func (t Throttle) lock(n int) time.Duration {
 	switch {
-	case n <= t.After:
+	case n <= t.After, t.Factor == 0:
 		return 0
 	case n >= severeAfter:
 		return severeLock
