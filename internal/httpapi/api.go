@@ -15,33 +15,42 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/otpd/otpd/internal/challenge"
+	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
 )
 
 // Config is what an [API] is made of. Every field is needed but Keys and GuardHost.
 type Config struct {
-	Service   *otp.Service
-	Keys      *Keys // who may call; nil for anyone who can reach the listener
-	GuardHost bool  // answer only requests for a loopback host
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer
-	Contract  []byte // openapi.yaml
+	Service    *otp.Service
+	Devices    *device.Service
+	Challenges *challenge.Service
+	Keys       *Keys // who may call; nil for anyone who can reach the listener
+	GuardHost  bool  // answer only requests for a loopback host
+	Log        *slog.Logger
+	Metrics    prometheus.Registerer
+	Contract   []byte // openapi.yaml
 }
 
 // API serves the routes of openapi.yaml.
 type API struct {
 	http.Handler
-	service  *otp.Service
-	keys     *Keys
-	log      *slog.Logger
-	metrics  *metrics
-	draining atomic.Bool
-	active   atomic.Pointer[atomic.Int64] // how many requests of post are under way
+	service    *otp.Service
+	devices    *device.Service
+	challenges *challenge.Service
+	keys       *Keys
+	log        *slog.Logger
+	metrics    *metrics
+	draining   atomic.Bool
+	active     atomic.Pointer[atomic.Int64] // how many requests of post are under way
 }
 
 // New returns an API. It panics if cfg.Metrics has the API's collectors already.
 func New(cfg Config) *API {
-	a := &API{service: cfg.Service, keys: cfg.Keys, log: cfg.Log, metrics: newMetrics(cfg.Metrics)}
+	a := &API{
+		service: cfg.Service, devices: cfg.Devices, challenges: cfg.Challenges,
+		keys: cfg.Keys, log: cfg.Log, metrics: newMetrics(cfg.Metrics),
+	}
 	r := chi.NewRouter()
 	r.Use(identifyRequest, a.instrument, a.recoverPanic)
 	if cfg.GuardHost {
@@ -57,6 +66,18 @@ func New(cfg Config) *API {
 	r.Post("/v1/otp/revoke", post(a, a.revoke))
 	r.Post("/v1/otp/inspect", post(a, a.inspect))
 	r.Post("/v1/identifiers/unlock", post(a, a.unlock))
+	r.Post("/v1/devices/enroll", post(a, a.enroll))
+	r.Post("/v1/devices/confirm", post(a, a.confirm))
+	r.Post("/v1/devices/verify", post(a, a.verifyDevice))
+	r.Post("/v1/devices/match", post(a, a.match))
+	r.Post("/v1/devices/inspect", post(a, a.inspectDevice))
+	r.Post("/v1/devices/backup-codes", post(a, a.renewBackupCodes))
+	r.Post("/v1/devices/resync", post(a, a.resync))
+	r.Post("/v1/devices/unlock", post(a, a.unlockDevice))
+	r.Post("/v1/devices/reseal", postUpTo(maxResealBody, a, a.reseal))
+	r.Post("/v1/devices/disable", post(a, a.disable))
+	r.Post("/v1/challenges", post(a, a.issueChallenge))
+	r.Post("/v1/challenges/verify", post(a, a.completeChallenge))
 	r.Get("/openapi.yaml", contractYAML(cfg.Contract))
 	r.Get("/openapi.json", contractJSON(cfg.Contract))
 	r.Get("/healthz", a.healthz)

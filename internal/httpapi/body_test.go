@@ -50,7 +50,7 @@ func TestBodiesThatAreNoRequest(t *testing.T) {
 		"a string":                       {`"` + canary + `"`, ""},
 		"deep arrays":                    {strings.Repeat("[", 16000), ""},
 		"deep objects":                   {strings.Repeat(`{"a":`, 3000), "a"},
-		"deep metadata":                  {`{"metadata":` + strings.Repeat("[", 8000) + strings.Repeat("]", 8000) + `}`, "metadata"},
+		"deep metadata":                  {`{"identifier":"x","metadata":` + strings.Repeat("[", 8000) + strings.Repeat("]", 8000) + `}`, "metadata"},
 		"an unknown field":               {`{"canary":"` + canary + `"}`, "canary"},
 		"an unknown field of null":       {`{"canary":null}`, "canary"},
 		"an unknown field, name of 64":   {`{"` + strings.Repeat("x", 64) + `":1}`, strings.Repeat("x", 64)},
@@ -99,19 +99,6 @@ func requestFields(tb testing.TB, do func(path, field string, schema *openapi3.S
 	})
 }
 
-// base returns a request that every path but generate accepts but for the field under test.
-func base(path string, issued answer) fields {
-	switch path {
-	case "/v1/otp/generate":
-		return fields{}
-	case "/v1/identifiers/unlock":
-		return fields{"identifier": "ada@example.com"}
-	case "/v1/otp/verify":
-		return fields{"otp": issued.text("otp"), "context": issued.text("context")}
-	}
-	return fields{"context": issued.text("context")}
-}
-
 // raw is JSON as it is.
 type raw string
 
@@ -131,11 +118,11 @@ func TestFieldsOfAWrongType(t *testing.T) {
 			tested++
 			t.Run(path+"/"+field+"/"+kind, func(t *testing.T) {
 				s := newServer(t, options{})
-				issued := s.generate(t, fields{})
-				a := s.post(t, path, base(path, issued).with(field, value).String())
+				p := s.sample(t, path)
+				a := s.post(t, path, p.with(field, value).String())
 				quotesNothing(t, a)
-				s.stillGood(t, issued)
-				if kind == "null" && path == "/v1/identifiers/unlock" { // elsewhere an identifier may be null
+				s.untouched(t, p)
+				if kind == "null" && field == "identifier" { // where it may be null at all, it is not tested
 					a.is(t, 400, "MISSING_FIELDS")
 					return
 				}
@@ -146,7 +133,7 @@ func TestFieldsOfAWrongType(t *testing.T) {
 			})
 		}
 	})
-	if tested < 100 {
+	if tested < 250 {
 		t.Errorf("tested %d combinations: the contract was not understood", tested)
 	}
 }
@@ -159,10 +146,10 @@ func TestFieldsThatMayBeNull(t *testing.T) {
 		}
 		nullable = append(nullable, path+" "+field)
 		s := newServer(t, options{})
-		s.post(t, path, base(path, s.generate(t, fields{})).with(field, nil).String()).is(t, 200, "")
+		s.post(t, path, s.sample(t, path).with(field, nil).String()).is(t, 200, "")
 	})
 	slices.Sort(nullable)
-	want := []string{"/v1/otp/generate identifier", "/v1/otp/generate metadata", "/v1/otp/verify identifier"}
+	want := []string{"/v1/challenges metadata", "/v1/devices/verify identifier", "/v1/otp/generate identifier", "/v1/otp/generate metadata", "/v1/otp/verify identifier"}
 	if !slices.Equal(nullable, want) {
 		t.Errorf("null is allowed for %v, want %v", nullable, want)
 	}
@@ -174,20 +161,20 @@ func TestFieldsNeedTheirExactName(t *testing.T) {
 			strings.ToUpper(field), strings.ToUpper(field[:1]) + field[1:], field + " ", " " + field, strings.ReplaceAll(field+"_", "_", "-"),
 		} {
 			s := newServer(t, options{})
-			issued := s.generate(t, fields{})
-			a := s.post(t, path, base(path, issued).with(other, "x").String())
+			p := s.sample(t, path)
+			a := s.post(t, path, p.with(other, "x").String())
 			a.is(t, 400, "INVALID_REQUEST")
 			if a.text("field") != other {
 				t.Errorf("%s: got %s, want the field %q", path, a.body, other)
 			}
-			s.stillGood(t, issued)
+			s.untouched(t, p)
 		}
 	})
 }
 
 func TestFieldsAreNotGivenTwice(t *testing.T) {
 	requestFields(t, func(path, field string, schema *openapi3.Schema) {
-		value := map[string]string{"integer": "6", "boolean": "true"}[(*schema.Type)[0]]
+		value := map[string]string{"integer": "6", "boolean": "true", "array": `["x"]`}[(*schema.Type)[0]]
 		if value == "" {
 			value = `"x"`
 		}
@@ -210,14 +197,65 @@ func TestFieldsAreNotGivenTwice(t *testing.T) {
 }
 
 func TestOTPAsANumberIsExplained(t *testing.T) {
+	explained := 0
+	requestFields(t, func(path, field string, _ *openapi3.Schema) {
+		if field != "otp" && field != "next_otp" {
+			return
+		}
+		explained++
+		s := newServer(t, options{})
+		p := s.sample(t, path)
+		a := s.post(t, path, p.with(field, raw("528152")).String())
+		a.is(t, 400, "INVALID_REQUEST")
+		if a.text("field") != field || !strings.Contains(a.text("error"), "leading zeros") || strings.Contains(a.body, "528152") {
+			t.Errorf("%s: got %s", path, a.body)
+		}
+		s.untouched(t, p)
+	})
+	if explained != 7 {
+		t.Errorf("found %d codes in the requests, want 7", explained)
+	}
+}
+
+func TestListsHoldStringsOnly(t *testing.T) {
 	s := newServer(t, options{})
-	issued := s.generate(t, fields{})
-	a := s.post(t, "/v1/otp/verify", base("/v1/otp/verify", issued).with("otp", raw("528152")).String())
-	a.is(t, 400, "INVALID_REQUEST")
-	if !strings.Contains(a.text("error"), "leading zeros") || strings.Contains(a.body, "528152") {
+	for path, field := range map[string]string{
+		"/v1/devices/match": "devices", "/v1/devices/reseal": "devices", "/v1/challenges": "methods",
+	} {
+		p := s.sample(t, path)
+		for _, element := range []raw{"null", "5281", "0.5281", "true", `["` + canary + `"]`, `{"a":"` + canary + `"}`, "[]", "{}"} {
+			for _, list := range []raw{"[" + element + "]", `["x",` + element + "]", "[" + element + `,"x"]`} {
+				a := s.post(t, path, p.with(field, list).String())
+				quotesNothing(t, a)
+				want := "The field " + field + " must be a list of strings."
+				if a.code() != "INVALID_REQUEST" || a.text("field") != field || a.text("error") != want {
+					t.Errorf("%s, %s: got %d %s, want %s", path, list, a.status, a.body, want)
+				}
+			}
+		}
+		s.untouched(t, p)
+	}
+}
+
+// A null that is the caller's own, or that comes before one that must not be, changes nothing.
+func TestNullsWithinMetadataAreKept(t *testing.T) {
+	s := newServer(t, options{})
+	const metadata = `[null,{"a":null,"null":[null]}]`
+	for _, path := range []string{"/v1/otp/generate", "/v1/challenges"} {
+		body := `{"identifier":"null","metadata":` + metadata
+		s.post(t, path, body+`}`).is(t, 200, "")
+		a := s.post(t, path, body+`,"purpose":null}`)
+		a.is(t, 400, "INVALID_REQUEST")
+		if a.text("field") != "purpose" {
+			t.Errorf("got %s", a.body)
+		}
+	}
+	challenge := s.post(t, "/v1/challenges", `{"identifier":"`+ada+`","metadata":`+metadata+`}`)
+	a := s.complete(t, fields{"challenge": challenge.text("challenge"), "device": s.imported(t), "otp": s.code(t)})
+	a.is(t, 200, "")
+	if !strings.Contains(a.body, `"metadata":`+metadata) {
 		t.Errorf("got %s", a.body)
 	}
-	s.stillGood(t, issued)
 }
 
 func nested(levels int) raw {
@@ -305,37 +343,44 @@ func TestBoundsOfVerify(t *testing.T) {
 
 func TestLongCriteriaAreAMismatch(t *testing.T) {
 	s := newServer(t, options{})
-	issued := s.generate(t, fields{})
+	p := s.sample(t, "/v1/otp/verify")
 	for _, field := range []string{"identifier", "purpose", "binding"} {
-		a := s.post(t, "/v1/otp/verify", base("/v1/otp/verify", issued).with(field, canary+strings.Repeat("x", 5000)).String())
+		a := s.post(t, "/v1/otp/verify", p.with(field, canary+strings.Repeat("x", 5000)).String())
 		a.is(t, 400, "CONTEXT_MISMATCH")
 		quotesNothing(t, a)
 	}
-	s.stillGood(t, issued)
+	s.untouched(t, p)
 }
 
-func TestBodyOf16KiB(t *testing.T) {
-	const most = 16 << 10
+// maxBody returns the bytes that a path's body may have.
+func maxBody(path string) int {
+	if path == "/v1/devices/reseal" {
+		return 256 << 10
+	}
+	return 16 << 10
+}
+
+func TestLongestBody(t *testing.T) {
 	for name, test := range map[string]struct {
-		size   int
+		more   int  // bytes than allowed
 		length bool // whether Content-Length says so
 		code   string
 	}{
-		"exactly":              {most, true, ""},
-		"exactly, chunked":     {most, false, ""},
-		"one byte more":        {most + 1, true, "BODY_TOO_LARGE"},
-		"one more, chunked":    {most + 1, false, "BODY_TOO_LARGE"},
+		"exactly":              {0, true, ""},
+		"exactly, chunked":     {0, false, ""},
+		"one byte more":        {1, true, "BODY_TOO_LARGE"},
+		"one more, chunked":    {1, false, "BODY_TOO_LARGE"},
 		"a megabyte":           {1 << 20, true, "BODY_TOO_LARGE"},
 		"a megabyte, chunked":  {1 << 20, false, "BODY_TOO_LARGE"},
-		"white space included": {most - 1, true, ""},
+		"white space included": {-1, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, options{})
 			for _, path := range postPaths {
-				issued := s.generate(t, fields{})
+				p := s.sample(t, path)
 				s.now = s.now.Add(cooldown)
-				body := base(path, issued).String()
-				r := s.request(http.MethodPost, path, body+strings.Repeat(" ", test.size-len(body)))
+				body := p.String()
+				r := s.request(http.MethodPost, path, body+strings.Repeat(" ", maxBody(path)+test.more-len(body)))
 				if !test.length {
 					r.ContentLength = -1
 				}
@@ -345,7 +390,10 @@ func TestBodyOf16KiB(t *testing.T) {
 				}
 				if test.code != "" {
 					a.is(t, 413, test.code)
-					s.stillGood(t, issued)
+					if want := fmt.Sprintf("The body must be at most %d bytes.", maxBody(path)); a.text("error") != want {
+						t.Errorf("%s: got %s, want %s", path, a.body, want)
+					}
+					s.untouched(t, p)
 				}
 			}
 		})
@@ -364,24 +412,28 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func TestEndlessBodyIsNotReadOn(t *testing.T) {
-	body := new(endless)
 	s := newServer(t, options{})
-	r := s.request(http.MethodPost, "/v1/otp/verify", "")
-	r.Body, r.ContentLength = io.NopCloser(body), -1
-	s.sendUnread(t, r).is(t, 413, "BODY_TOO_LARGE")
-	if body.read > 64<<10 {
-		t.Errorf("read %d bytes of it", body.read)
+	for _, path := range postPaths {
+		body := new(endless)
+		r := s.request(http.MethodPost, path, "")
+		r.Body, r.ContentLength = io.NopCloser(body), -1
+		s.sendUnread(t, r).is(t, 413, "BODY_TOO_LARGE")
+		if body.read > 4*maxBody(path) {
+			t.Errorf("%s: read %d bytes of it", path, body.read)
+		}
 	}
 }
 
 func TestBodyThatSaysItIsTooLongIsNotReadAtAll(t *testing.T) {
-	body := new(endless)
 	s := newServer(t, options{})
-	r := s.request(http.MethodPost, "/v1/otp/verify", "")
-	r.Body, r.ContentLength = io.NopCloser(body), 16<<10+1
-	s.sendUnread(t, r).is(t, 413, "BODY_TOO_LARGE")
-	if body.read > 0 {
-		t.Errorf("read %d bytes of it", body.read)
+	for _, path := range postPaths {
+		body := new(endless)
+		r := s.request(http.MethodPost, path, "")
+		r.Body, r.ContentLength = io.NopCloser(body), int64(maxBody(path)+1)
+		s.sendUnread(t, r).is(t, 413, "BODY_TOO_LARGE")
+		if body.read > 0 {
+			t.Errorf("%s: read %d bytes of it", path, body.read)
+		}
 	}
 }
 
@@ -441,8 +493,8 @@ func TestContentType(t *testing.T) {
 		t.Run(contentType, func(t *testing.T) {
 			s := newServer(t, options{})
 			for _, path := range postPaths {
-				issued := s.generate(t, fields{})
-				r := s.request(http.MethodPost, path, base(path, issued).String())
+				p := s.sample(t, path)
+				r := s.request(http.MethodPost, path, p.String())
 				r.Header.Set("Content-Type", contentType)
 				if contentType == "" {
 					r.Header.Del("Content-Type")
@@ -456,7 +508,7 @@ func TestContentType(t *testing.T) {
 				}
 				a.is(t, 415, "UNSUPPORTED_MEDIA_TYPE")
 				quotesNothing(t, a)
-				s.stillGood(t, issued)
+				s.untouched(t, p)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +20,7 @@ import (
 )
 
 const (
-	maxBody      = 16 << 10 // bytes
+	maxBody      = 16 << 10 // bytes, but for reseal
 	maxFieldName = 64       // bytes of a field's name that an error repeats
 
 	bodyTimeout = 9 * time.Second // for a body over HTTP/2, below the server's limits
@@ -27,16 +28,16 @@ const (
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// decode reads the JSON object in the body of r into the struct that request points to. Its errors are
-// fit to be shown.
-func decode(w http.ResponseWriter, r *http.Request, request any) error {
+// decode reads the JSON object in the body of r, of at most limit bytes, into the struct that request points
+// to. Its errors are fit to be shown.
+func decode(w http.ResponseWriter, r *http.Request, limit int64, request any) error {
 	if !isJSON(r.Header.Get("Content-Type")) {
 		return errUnsupportedMediaType
 	}
 	body := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(body)
 	body.Reset()
-	if err := readBody(w, r, body); err != nil {
+	if err := readBody(w, r, limit, body); err != nil {
 		w.Header().Set("Connection", "close") // or net/http would wait for the rest of the body
 		return err
 	}
@@ -59,12 +60,23 @@ func refuseNull(body []byte) error {
 	for dec.PeekKind() == '"' {
 		token, _ := dec.ReadToken()
 		field := token.String()
-		if dec.PeekKind() == 'n' && field != "identifier" && field != "metadata" {
+		value, _ := dec.ReadValue() // has been decoded before
+		switch {
+		case field == "identifier", field == "metadata":
+		case value.Kind() == 'n':
 			return &otp.FieldError{Field: field, Reason: "must not be null"}
+		case value.Kind() == '[' && hasNull(value):
+			return &otp.FieldError{Field: field, Reason: notStrings}
 		}
-		_ = dec.SkipValue() // has been decoded before
 	}
 	return nil
+}
+
+// hasNull reports whether a list of strings has a null among them.
+func hasNull(list jsontext.Value) bool {
+	var elements []*string
+	_ = json.Unmarshal(list, &elements) // has been decoded before
+	return slices.Contains(elements, nil)
 }
 
 func isJSON(contentType string) bool {
@@ -76,18 +88,18 @@ func isJSON(contentType string) bool {
 	return err == nil && media == "application/json" && (!given || strings.EqualFold(charset, "utf-8"))
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) error {
-	if r.ContentLength > maxBody {
-		return errBodyTooLarge
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, body *bytes.Buffer) error {
+	if r.ContentLength > limit {
+		return &bodyTooLargeError{limit}
 	}
 	if r.ProtoMajor == 2 {
 		// When the server's own limits strike, they reset the stream, answer and all.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
-	_, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	_, err := body.ReadFrom(io.LimitReader(r.Body, limit+1))
 	switch {
-	case body.Len() > maxBody:
-		return errBodyTooLarge
+	case int64(body.Len()) > limit:
+		return &bodyTooLargeError{limit}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		// The time to write began with the time to read, and is over as well.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Second))
@@ -97,6 +109,8 @@ func readBody(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) error 
 	}
 	return nil
 }
+
+const notStrings = "must be a list of strings"
 
 var errNotAnObject = &otp.FieldError{Reason: "must be a JSON object"}
 
@@ -127,8 +141,10 @@ func semanticReason(err *json.SemanticError, field string) string {
 		return "has a field that this request has not"
 	case errors.Is(err.Err, json.ErrUnknownName):
 		return "is not a field of this request"
-	case err.JSONPointer == "/otp" && err.JSONKind == '0':
+	case (field == "otp" || field == "next_otp") && err.JSONKind == '0':
 		return "must be a string: a number would lose its leading zeros"
+	case err.JSONPointer.Parent() != "":
+		return notStrings
 	case err.GoType == nil:
 		return errNotAnObject.Reason
 	}
@@ -139,6 +155,8 @@ func semanticReason(err *json.SemanticError, field string) string {
 		return "must be a whole number"
 	case reflect.Bool:
 		return "must be true or false"
+	case reflect.Slice:
+		return notStrings
 	}
 	return errNotAnObject.Reason
 }

@@ -57,6 +57,24 @@ func (o *object) token(name, value string) {
 	o.data = append(append(append(o.data, '"'), value...), '"')
 }
 
+// tokens is a list of what token takes.
+func (o *object) tokens(name string, values []string) {
+	o.name(name)
+	o.data = append(o.data, '[')
+	for i, value := range values {
+		if i > 0 {
+			o.data = append(o.data, ',')
+		}
+		o.data = append(append(append(o.data, '"'), value...), '"')
+	}
+	o.data = append(o.data, ']')
+}
+
+func (o *object) flag(name string, value bool) {
+	o.name(name)
+	o.data = strconv.AppendBool(o.data, value)
+}
+
 func (o *object) count(name string, value int) {
 	o.name(name)
 	o.data = strconv.AppendInt(o.data, int64(value), 10)
@@ -65,6 +83,15 @@ func (o *object) count(name string, value int) {
 func (o *object) time(name string, value time.Time) {
 	o.name(name)
 	o.data = append(value.AppendFormat(append(o.data, '"'), time.RFC3339Nano), '"')
+}
+
+// timeOrNull adds null for the zero time.
+func (o *object) timeOrNull(name string, value time.Time) {
+	if value.IsZero() {
+		o.raw(name, nil)
+		return
+	}
+	o.time(name, value)
 }
 
 // raw adds JSON as it is, and null for none.

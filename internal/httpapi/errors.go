@@ -6,11 +6,10 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
+	"github.com/otpd/otpd/internal/challenge"
+	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
 )
 
@@ -19,7 +18,6 @@ var (
 	errForbiddenHost        = errors.New("httpapi: host is not loopback")
 	errNotFound             = errors.New("httpapi: no such route")
 	errMethodNotAllowed     = errors.New("httpapi: no such method")
-	errBodyTooLarge         = errors.New("httpapi: body too large")
 	errUnsupportedMediaType = errors.New("httpapi: body is not JSON by its type")
 	errShuttingDown         = errors.New("httpapi: shutting down")
 	errPanic                = errors.New("httpapi: panic")
@@ -38,7 +36,7 @@ var failures = []struct {
 	failure
 }{
 	{otp.ErrInvalidContext, failure{400, "INVALID_CONTEXT", "Invalid context."}},
-	{otp.ErrContextMismatch, failure{400, "CONTEXT_MISMATCH", "The context was issued for another identifier, purpose or binding."}},
+	{otp.ErrContextMismatch, failure{400, "CONTEXT_MISMATCH", "The context or device is for another identifier, purpose or binding."}},
 	{otp.ErrOTPExpired, failure{410, "OTP_EXPIRED", "The code has expired. A resend gives a new one."}},
 	{otp.ErrSessionExpired, failure{410, "SESSION_EXPIRED", "The verification has expired. Generate a new code."}},
 	{otp.ErrMaxRetriesExceeded, failure{429, "MAX_RETRIES_EXCEEDED", "No attempt is left. Generate a new code."}},
@@ -47,15 +45,29 @@ var failures = []struct {
 	{otp.ErrContextRevoked, failure{410, "CONTEXT_REVOKED", "The verification was revoked. Generate a new code."}},
 	{otp.ErrMaxResendsExceeded, failure{429, "MAX_RESENDS_EXCEEDED", "No resend is left. Generate a new code."}},
 	{otp.ErrLedgerDisabled, failure{409, "LEDGER_DISABLED", "This needs a ledger, and OTP_LEDGER_URL is none:."}},
-	{otp.ErrLedgerUnavailable, failure{503, "LEDGER_UNAVAILABLE", "The ledger does not answer. Nothing was verified; try again with the same context."}},
+	{otp.ErrLedgerUnavailable, failure{503, "LEDGER_UNAVAILABLE", "The ledger does not answer. Nothing was verified; send the same request again."}},
+	{device.ErrNotConfirmed, failure{409, "DEVICE_NOT_CONFIRMED", "The device is not confirmed. Confirm it with a code first."}},
+	{device.ErrAlreadyConfirmed, failure{409, "DEVICE_ALREADY_CONFIRMED", "The device was confirmed before. Use the version that came with its backup codes, or enroll a new device."}},
+	{device.ErrEnrollmentExpired, failure{410, "ENROLLMENT_EXPIRED", "The device was not confirmed in time. Enroll a new one."}},
+	{device.ErrDisabled, failure{410, "DEVICE_DISABLED", "The device was disabled. Enroll a new one."}},
+	{device.ErrSuperseded, failure{409, "DEVICE_SUPERSEDED", "The device has newer backup codes. Use the version that came with them."}},
+	{device.ErrCodeAlreadyUsed, failure{409, "CODE_ALREADY_USED", "The code was used before. Wait for the next one, or use another backup code."}},
+	{device.ErrOverloaded, failure{503, "OVERLOADED", "Too many requests with backup codes at once. Nothing was verified; send the same request again."}},
+	{challenge.ErrInvalid, failure{400, "INVALID_CHALLENGE", "Invalid challenge."}},
+	{challenge.ErrExpired, failure{410, "CHALLENGE_EXPIRED", "The challenge has expired. Begin the login again."}},
+	{challenge.ErrAlreadyUsed, failure{409, "CHALLENGE_ALREADY_USED", "The challenge was completed before, or another attempt at it is under way."}},
 	{errUnauthorized, failure{401, "UNAUTHORIZED", "An API key is needed: Authorization: Bearer SECRET."}},
 	{errForbiddenHost, failure{403, "FORBIDDEN_HOST", "Without API keys, only requests to localhost or a loopback address are answered."}},
 	{errNotFound, failure{404, "NOT_FOUND", "No such path."}},
 	{errMethodNotAllowed, failure{405, "METHOD_NOT_ALLOWED", "The path does not take this method."}},
-	{errBodyTooLarge, failure{413, "BODY_TOO_LARGE", fmt.Sprintf("The body must be at most %d bytes.", maxBody)}},
 	{errUnsupportedMediaType, failure{415, "UNSUPPORTED_MEDIA_TYPE", "The request needs Content-Type: application/json."}},
 	{errShuttingDown, failure{503, "SHUTTING_DOWN", "The service is shutting down."}},
 }
+
+// bodyTooLargeError names the limit in bytes.
+type bodyTooLargeError struct{ limit int64 }
+
+func (*bodyTooLargeError) Error() string { return "httpapi: body too large" }
 
 // missingFieldsError names the fields that a request lacks.
 type missingFieldsError struct{ fields []string }
@@ -86,6 +98,9 @@ type errorAnswer struct {
 	Context           string
 	AttemptsRemaining int
 	RetryAfterSeconds int
+	Device            string
+	Devices           []string
+	Index             *int // of an invalid device
 }
 
 func (a *errorAnswer) members(o *object) {
@@ -96,7 +111,7 @@ func (a *errorAnswer) members(o *object) {
 		o.text("field", a.Field)
 	}
 	if a.Fields != nil {
-		o.raw("fields", jsontext.Value(`["`+strings.Join(a.Fields, `","`)+`"]`))
+		o.tokens("fields", a.Fields)
 	}
 	if a.Context != "" {
 		o.token("context", a.Context)
@@ -104,6 +119,15 @@ func (a *errorAnswer) members(o *object) {
 	}
 	if a.RetryAfterSeconds > 0 {
 		o.count("retry_after_seconds", a.RetryAfterSeconds)
+	}
+	if a.Device != "" {
+		o.token("device", a.Device)
+	}
+	if a.Devices != nil {
+		o.tokens("devices", a.Devices)
+	}
+	if a.Index != nil {
+		o.count("index", *a.Index)
 	}
 }
 
@@ -115,9 +139,23 @@ func describe(err error) (int, errorAnswer) {
 			ErrorCode: "INVALID_OTP", Context: wrong.Context, AttemptsRemaining: wrong.AttemptsRemaining,
 		}
 	}
+	if wrong, ok := errors.AsType[*device.WrongCodeError](err); ok {
+		return http.StatusBadRequest, errorAnswer{
+			Error: "Invalid OTP.", ErrorCode: "INVALID_OTP", Device: wrong.Device, Devices: wrong.Devices,
+			RetryAfterSeconds: seconds(wrong.RetryAfter),
+		}
+	}
 	for _, f := range failures {
 		if errors.Is(err, f.err) {
 			return f.status, errorAnswer{Error: f.text, ErrorCode: f.code}
+		}
+	}
+	if errors.Is(err, device.ErrInvalid) {
+		return describeInvalidDevice(err)
+	}
+	if large, ok := errors.AsType[*bodyTooLargeError](err); ok {
+		return http.StatusRequestEntityTooLarge, errorAnswer{
+			Error: fmt.Sprintf("The body must be at most %d bytes.", large.limit), ErrorCode: "BODY_TOO_LARGE",
 		}
 	}
 	if missing, ok := errors.AsType[*missingFieldsError](err); ok {
@@ -135,20 +173,34 @@ func describe(err error) (int, errorAnswer) {
 		}
 	}
 	if cooldown, ok := errors.AsType[*otp.CooldownError](err); ok {
-		return describeWait("COOLDOWN_DURATION_PENDING", "A new code can be sent in %d seconds.", cooldown.RetryAfter)
+		return describeWait("COOLDOWN_DURATION_PENDING", "A new code can be sent in %d %s.", cooldown.RetryAfter)
 	}
 	if throttled, ok := errors.AsType[*otp.ThrottledError](err); ok {
-		return describeWait("N_FAILED_ATTEMPTS", "Too many wrong codes. Try again in %d seconds.", throttled.RetryAfter)
+		return describeWait("N_FAILED_ATTEMPTS", "Too many wrong codes. Try again in %d %s.", throttled.RetryAfter)
 	}
 	return http.StatusInternalServerError, errorAnswer{Error: "Internal error.", ErrorCode: "INTERNAL_ERROR"}
 }
 
+func describeInvalidDevice(err error) (int, errorAnswer) {
+	answer := errorAnswer{Error: "Invalid device.", ErrorCode: "INVALID_DEVICE"}
+	if one, ok := errors.AsType[*device.InvalidError](err); ok {
+		answer.Index = &one.Index
+	}
+	return http.StatusBadRequest, answer
+}
+
 func describeWait(code, text string, wait time.Duration) (int, errorAnswer) {
-	seconds := int(math.Ceil(wait.Seconds()))
+	whole, unit := seconds(wait), "seconds"
+	if whole == 1 {
+		unit = "second"
+	}
 	return http.StatusTooManyRequests, errorAnswer{
-		Error: fmt.Sprintf(text, seconds), ErrorCode: code, RetryAfterSeconds: seconds,
+		Error: fmt.Sprintf(text, whole, unit), ErrorCode: code, RetryAfterSeconds: whole,
 	}
 }
+
+// seconds rounds up, so that whoever waits as long has waited long enough.
+func seconds(wait time.Duration) int { return int(math.Ceil(wait.Seconds())) }
 
 // fail answers with err.
 func (a *API) fail(w http.ResponseWriter, err error) {
@@ -160,10 +212,10 @@ func (a *API) fail(w http.ResponseWriter, err error) {
 		header.Set("WWW-Authenticate", "Bearer")
 	case status == http.StatusServiceUnavailable:
 		header.Set("Retry-After", "1")
-	case answer.RetryAfterSeconds > 0:
+	case status == http.StatusTooManyRequests && answer.RetryAfterSeconds > 0:
 		header.Set("Retry-After", strconv.Itoa(answer.RetryAfterSeconds))
 	}
-	if status >= http.StatusInternalServerError && !errors.Is(err, errShuttingDown) {
+	if status >= http.StatusInternalServerError && !errors.Is(err, errShuttingDown) && !errors.Is(err, device.ErrOverloaded) {
 		a.log.Error("request failed", "error", err, "error_code", answer.ErrorCode, "request_id", answer.RequestID)
 	}
 	writeJSON(w, status, &answer)

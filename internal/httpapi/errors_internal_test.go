@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/otpd/otpd"
+	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
 )
 
@@ -16,7 +17,9 @@ import (
 func everyFailure() []error {
 	all := []error{
 		&otp.WrongCodeError{Context: "c", AttemptsRemaining: 2}, &otp.CooldownError{RetryAfter: 30 * time.Second},
-		&otp.ThrottledError{RetryAfter: 2 * time.Second},
+		&otp.ThrottledError{RetryAfter: time.Second}, &otp.ThrottledError{RetryAfter: 2 * time.Second},
+		&device.WrongCodeError{Device: "d"}, &device.WrongCodeError{Devices: []string{"d"}},
+		device.ErrInvalid, &device.InvalidError{Index: 1}, &bodyTooLargeError{maxBody}, &bodyTooLargeError{maxResealBody},
 		&otp.FieldError{Field: "length", Reason: "must be 6 to 12"}, &missingFieldsError{[]string{"context"}},
 		errors.New("anything else"),
 	}
@@ -56,6 +59,7 @@ func TestContractHasExactlyTheErrorCodes(t *testing.T) {
 	}
 	want := readContract(t).Components.Schemas.ErrorCode.Enum
 	slices.Sort(got)
+	got = slices.Compact(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("the code has %v\nthe contract has %v", got, want)
@@ -64,10 +68,10 @@ func TestContractHasExactlyTheErrorCodes(t *testing.T) {
 
 // The texts in the examples must stay those that the service gives, or they are no answers of its own.
 func TestContractExamplesHaveTheTextsOfErrors(t *testing.T) {
-	texts := make(map[any]string)
+	texts := make(map[any][]any)
 	for _, err := range everyFailure() {
 		_, answer := describe(err)
-		texts[answer.ErrorCode] = answer.Error
+		texts[answer.ErrorCode] = append(texts[answer.ErrorCode], answer.Error)
 	}
 	compared := 0
 	for name, example := range readContract(t).Components.Examples {
@@ -76,7 +80,7 @@ func TestContractExamplesHaveTheTextsOfErrors(t *testing.T) {
 			continue
 		}
 		compared++
-		if example.Value["error"] != texts[code] {
+		if !slices.Contains(texts[code], example.Value["error"]) {
 			t.Errorf("example %s says %q, the service %q", name, example.Value["error"], texts[code])
 		}
 	}

@@ -11,9 +11,8 @@ import (
 // of the service; what is refused must be refused with a reason.
 func FuzzRequest(f *testing.F) {
 	s := newServer(f, options{})
-	issued := s.generate(f, fields{"identifier": "ada@example.com"})
 	for _, path := range append(postPaths, "/nowhere", "/healthz") {
-		f.Add(http.MethodPost, path, "application/json", base(path, issued).String())
+		f.Add(http.MethodPost, path, "application/json", s.sample(f, path).String())
 		f.Add(http.MethodPost, path, "application/json", `{"otp":1,"context":null,"metadata":{"a":[1e308,"\ud800"]}}`)
 	}
 	f.Add(http.MethodPost, "/v1/otp/generate", "application/json; charset=utf-8", `{"metadata":[[[{}]]],"length":12,"decoy":true}`)
@@ -46,7 +45,7 @@ func FuzzSealed(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		token := seal(t, signingKey, payload)
-		for _, path := range postPaths[1:] {
+		for _, path := range []string{"/v1/otp/verify", "/v1/otp/resend", "/v1/otp/revoke", "/v1/otp/inspect"} {
 			request := fields{"context": token}
 			if path == "/v1/otp/verify" {
 				request["otp"] = sealedCode
@@ -54,6 +53,36 @@ func FuzzSealed(f *testing.F) {
 			a := s.post(t, path, request.String())
 			if a.status >= 500 || a.status != http.StatusOK && a.code() == "" {
 				t.Errorf("%s: got %d %s", path, a.status, a.body)
+			}
+		}
+	})
+}
+
+// FuzzSealedKinds is FuzzSealed for devices and challenges.
+func FuzzSealedKinds(f *testing.F) {
+	s := newServer(f, options{ledger: memoryLedger(f, 1<<30)}) // lest it fill up with ids
+	keys := map[bool]string{true: subkey(f, signingKey, "device"), false: subkey(f, signingKey, "challenge")}
+	f.Add(true, unseal(f, keys[true], s.imported(f)))
+	f.Add(true, unseal(f, keys[true], s.imported(f, asHOTP)))
+	f.Add(true, unseal(f, keys[true], s.enroll(f, fields{"identifier": ada, "secret": secret}).text("device")))
+	f.Add(false, challengeClaims(nil))
+	f.Add(false, challengeClaims(fields{"metadata": nested(64), "methods": []string{"pwd"}, "purpose": "login", "expires_at": raw("9223372036854775807")}))
+	device := s.imported(f)
+	f.Fuzz(func(t *testing.T, isDevice bool, payload []byte) {
+		token := seal(t, keys[isDevice], payload)
+		var answers []answer
+		if isDevice {
+			for _, operation := range deviceOperations {
+				if operation.name != "backup-codes" && operation.name != "confirm" { // which take long
+					answers = append(answers, operation.do(t, s, token))
+				}
+			}
+		} else {
+			answers = []answer{s.complete(t, fields{"challenge": token, "device": device, "otp": "wrong"})}
+		}
+		for _, a := range answers {
+			if a.status >= 500 || a.status != http.StatusOK && a.code() == "" {
+				t.Errorf("got %d %s", a.status, a.body)
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/otpd/otpd"
+	"github.com/otpd/otpd/internal/challenge"
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/httpapi"
 	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
@@ -35,18 +39,31 @@ const (
 	cooldown      = 30 * time.Second
 	maxRetries    = 3
 	maxResends    = 2
+
+	issuer          = "Shop"
+	enrollment      = 24 * time.Hour
+	challengeExpiry = 2 * time.Minute
 )
 
 // throttle is that of the ledgers in memory.
 var throttle = ledger.Throttle{After: 20, Factor: time.Second, Max: time.Hour}
 
+// ledgerOfAll remembers contexts, challenges and devices.
+type ledgerOfAll interface {
+	otp.Ledger
+	device.Ledger
+	challenge.Ledger
+}
+
 // options is what tests need different.
 type options struct {
-	ledger    otp.Ledger // nil for a memory ledger
-	keys      []string   // API keys, name:secret
+	ledger    ledgerOfAll // nil for a memory ledger
+	keys      []string    // API keys, name:secret
 	liveKeys  *httpapi.Keys
 	guardHost bool
 	logLevel  slog.Level
+
+	enrollment time.Duration // 0 for a day
 }
 
 // server is the service behind its real router, on a clock that stands still.
@@ -55,6 +72,7 @@ type server struct {
 	now      time.Time
 	log      bytes.Buffer
 	registry *prometheus.Registry
+	telling  sync.Mutex
 	events   []otp.Event // what was told to the audit log
 	bearer   string      // API key to call with, if any
 }
@@ -68,11 +86,24 @@ func newServer(tb testing.TB, o options) *server {
 	}
 	ring, err := otpcontext.ParseRing([]string{signingKey})
 	noError(tb, err)
+	sealer := otpcontext.NewSealer(ring)
+	audit := func(e otp.Event) {
+		s.telling.Lock()
+		defer s.telling.Unlock()
+		s.events = append(s.events, e)
+	}
 	service, err := otp.New(otp.Config{
-		Sealer: otpcontext.NewSealer(ring), Ledger: o.ledger, Expiry: expiry, SessionExpiry: sessionExpiry,
+		Sealer: sealer, Ledger: o.ledger, Expiry: expiry, SessionExpiry: sessionExpiry,
 		MaxRetries: maxRetries, Length: 6, Alphabet: otp.Numeric, MaxResends: maxResends,
-		ResendCooldown: cooldown, Now: clock,
-		Audit: func(e otp.Event) { s.events = append(s.events, e) },
+		ResendCooldown: cooldown, Now: clock, Audit: audit,
+	})
+	noError(tb, err)
+	devices, err := device.New(device.Config{
+		Sealer: sealer, Ledger: o.ledger, Issuer: issuer, Enrollment: cmp.Or(o.enrollment, enrollment), Now: clock, Audit: audit,
+	})
+	noError(tb, err)
+	challenges, err := challenge.New(challenge.Config{
+		Sealer: sealer, Ledger: o.ledger, Codes: service, Devices: devices, Expiry: challengeExpiry, Now: clock, Audit: audit,
 	})
 	noError(tb, err)
 	keys := o.liveKeys
@@ -83,7 +114,7 @@ func newServer(tb testing.TB, o options) *server {
 		keys.Use(set)
 	}
 	s.api = httpapi.New(httpapi.Config{
-		Service: service, Keys: keys, GuardHost: o.guardHost, Metrics: s.registry, Contract: otpd.OpenAPI,
+		Service: service, Devices: devices, Challenges: challenges, Keys: keys, GuardHost: o.guardHost, Metrics: s.registry, Contract: otpd.OpenAPI,
 		Log: slog.New(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: o.logLevel})),
 	})
 	return s
@@ -150,14 +181,19 @@ func (s *server) sendUnread(tb testing.TB, r *http.Request) answer {
 // answerTo serves r and holds the answer against the contract, with sent as what the client sent.
 func (s *server) answerTo(tb testing.TB, r, sent *http.Request) answer {
 	tb.Helper()
-	recorder := httptest.NewRecorder()
-	s.api.ServeHTTP(recorder, r)
-	a := answer{status: recorder.Code, header: recorder.Header(), body: recorder.Body.String()}
+	a := s.serve(r)
 	if strings.HasPrefix(a.body, "{") {
 		noError(tb, json.Unmarshal([]byte(a.body), &a.fields))
 	}
 	checkContract(tb, sent, a)
 	return a
+}
+
+// serve serves r and nothing more. It is safe for concurrent use.
+func (s *server) serve(r *http.Request) answer {
+	recorder := httptest.NewRecorder()
+	s.api.ServeHTTP(recorder, r)
+	return answer{status: recorder.Code, header: recorder.Header(), body: recorder.Body.String()}
 }
 
 // request returns one that has all it needs.
@@ -294,4 +330,29 @@ func (b brokenLedger) Resend(context.Context, otp.Verification, time.Duration) (
 func (b brokenLedger) Unlock(context.Context, string) (otp.Outcome, error)           { return b.fail() }
 func (b brokenLedger) Revoke(context.Context, otp.Verification) (otp.Outcome, error) { return b.fail() }
 func (b brokenLedger) State(context.Context, otp.Verification) (otp.Outcome, error)  { return b.fail() }
-func (b brokenLedger) Ping(context.Context) error                                    { _, err := b.fail(); return err }
+func (b brokenLedger) Claim(context.Context, otp.Verification) (otp.Outcome, func(context.Context), error) {
+	outcome, err := b.fail()
+	return outcome, nil, err
+}
+func (b brokenLedger) Ping(context.Context) error { _, err := b.fail(); return err }
+
+func (b brokenLedger) failDevice() (device.Standing, error) {
+	_, err := b.fail()
+	return device.Standing{}, err
+}
+
+func (b brokenLedger) AttemptDevice(context.Context, device.Version, device.Proof) (device.Standing, error) {
+	return b.failDevice()
+}
+func (b brokenLedger) RenewDevice(context.Context, device.Version) (device.Standing, error) {
+	return b.failDevice()
+}
+func (b brokenLedger) DisableDevice(context.Context, device.Version) (device.Standing, error) {
+	return b.failDevice()
+}
+func (b brokenLedger) ForgiveDevice(context.Context, device.Version) (device.Standing, error) {
+	return b.failDevice()
+}
+func (b brokenLedger) DeviceStanding(context.Context, device.Version) (device.Standing, error) {
+	return b.failDevice()
+}

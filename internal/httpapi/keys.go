@@ -34,6 +34,9 @@ type KeySet struct {
 
 var keyName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
+// IsKeyName reports whether name can be that of an API key.
+func IsKeyName(name string) bool { return keyName.MatchString(name) }
+
 // ParseKeys makes a set of entries of the form name:secret. A name, which is the namespace of what its
 // key issues, is 1 to 64 of A-Z a-z 0-9 . _ - and may come with several secrets, while one replaces
 // another; a secret is 16 or more characters that a header can carry, and is not given twice. Errors
@@ -48,7 +51,7 @@ func ParseKeys(entries []string) (*KeySet, error) {
 		name, secret, found := strings.Cut(entry, ":")
 		hash := sha256.Sum256([]byte(secret))
 		switch {
-		case !found || !keyName.MatchString(name):
+		case !found || !IsKeyName(name):
 			return nil, fmt.Errorf("entry %d is not name:secret with a name of 1 to 64 of A-Z a-z 0-9 . _ -", i+1)
 		case len(secret) < minSecret || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
 			return nil, fmt.Errorf("entry %d has a secret that is not %d or more printable ASCII characters without spaces", i+1, minSecret)

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/otpd/otpd/internal/httpapi"
+	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
 )
 
@@ -23,7 +25,12 @@ const (
 
 var twoKeys = []string{"shop:" + shopSecret, "shop:" + shopSecret2, "bank:" + bankSecret}
 
-var postPaths = []string{"/v1/otp/generate", "/v1/otp/verify", "/v1/otp/resend", "/v1/otp/revoke", "/v1/otp/inspect", "/v1/identifiers/unlock"}
+var postPaths = []string{
+	"/v1/otp/generate", "/v1/otp/verify", "/v1/otp/resend", "/v1/otp/revoke", "/v1/otp/inspect", "/v1/identifiers/unlock",
+	"/v1/devices/enroll", "/v1/devices/confirm", "/v1/devices/verify", "/v1/devices/match", "/v1/devices/inspect",
+	"/v1/devices/backup-codes", "/v1/devices/resync", "/v1/devices/unlock", "/v1/devices/reseal", "/v1/devices/disable",
+	"/v1/challenges", "/v1/challenges/verify",
+}
 
 var getPaths = []string{"/openapi.yaml", "/openapi.json", "/healthz", "/readyz"}
 
@@ -276,6 +283,7 @@ var hostilePaths = []string{
 	"/v1/otp/../otp/verify", "/v1/otp/verify;x", "/v1/otp/verify%2f", "/v1/otp/%76erify/", "/%00", "/metrics", "/debug/pprof/",
 	"/v1/otp/ver\x00ify", "/\xff\xfe", "/" + strings.Repeat("a/", 1000), "*", "/v1/identifiers", "/v1/identifiers/ada@example.com",
 	"/openapi.yaml/", "/v1/otp/{}", "/v1/otp/*", "/v1/otp/123456",
+	"/v1/devices", "/v1/devices/", "/v1/devices/verify/", "/v1/devices/backup_codes", "/v1/devices/" + secret, "/v1/challenges/", "/v1/challenges/issue",
 }
 
 func TestUnknownPaths(t *testing.T) {
@@ -342,6 +350,55 @@ func TestLogsHoldNoSecret(t *testing.T) {
 	}
 	if n := strings.Count(s.log.String(), `"msg":"request"`); n != 3 {
 		t.Errorf("the log has %d requests, want 3:\n%s", n, s.log.String())
+	}
+}
+
+func TestLogsHoldNoSecretOfDevices(t *testing.T) {
+	for name, l := range map[string]ledgerOfAll{
+		"memory":  nil,
+		"no":      ledger.None{Throttle: throttle},
+		"broken":  brokenLedger{err: errLedger},
+		"a panic": brokenLedger{panic: secret},
+	} {
+		t.Run(name+" ledger", func(t *testing.T) {
+			s := newServer(t, options{keys: twoKeys, ledger: l, logLevel: slog.LevelDebug})
+			s.bearer = shopSecret
+			enrolled := s.enroll(t, fields{"identifier": ada, "secret": secret, "name": "phone-4711"})
+			challenge := s.challenge(t, fields{"identifier": ada, "metadata": "cart-4711"})
+			leaks := []string{ada, secret, "phone-4711", "cart-4711", shopSecret, s.code(t), codeOf(t, secret, s.step()+1), "22222-22222"}
+			answers := []answer{enrolled, challenge}
+			device := enrolled.text("device")
+			for _, operation := range append(deviceOperations[2:3:3], deviceOperations...) { // confirm comes first
+				a := operation.do(t, s, device)
+				answers = append(answers, a)
+				if a.text("device") != "" {
+					device = a.text("device")
+				}
+			}
+			s.complete(t, fields{"challenge": challenge.text("challenge"), "device": device, "otp": s.code(t)})
+			s.get(t, "/v1/devices/"+secret)
+			for _, a := range answers {
+				for _, field := range []string{"device", "uri", "qr_svg", "qr_png", "challenge"} {
+					if text := a.text(field); text != "" {
+						leaks = append(leaks, text)
+					}
+				}
+				if a.fields["backup_codes"] != nil {
+					for _, code := range a.list(t, "backup_codes") {
+						leaks = append(leaks, code, strings.ReplaceAll(code, "-", ""))
+					}
+				}
+			}
+			told := fmt.Sprintf("%s\n%+v", s.log.String(), s.events)
+			for _, leak := range leaks {
+				if strings.Contains(told, leak) {
+					t.Errorf("the log or the audit log has %s:\n%s", leak, told)
+				}
+			}
+			if !strings.Contains(told, `"route":"/v1/devices/enroll"`) || !strings.Contains(told, "device.enrolled") {
+				t.Errorf("nothing is logged:\n%s", told)
+			}
+		})
 	}
 }
 
@@ -414,6 +471,8 @@ func TestMetricsNameRoutesByPattern(t *testing.T) {
 	s.generate(t, fields{})
 	s.post(t, "/v1/otp/verify", "{}").is(t, 400, "MISSING_FIELDS")
 	s.get(t, "/v1/otp/resend").is(t, 405, "METHOD_NOT_ALLOWED")
+	s.inspectDevice(t, s.imported(t)).is(t, 200, "")
+	s.complete(t, fields{}).is(t, 400, "MISSING_FIELDS")
 	s.send(t, s.request("BREW", "/v1/otp/resend", "")).is(t, 405, "METHOD_NOT_ALLOWED")
 	for _, path := range hostilePaths {
 		r := s.request(http.MethodGet, "/", "")
@@ -424,7 +483,8 @@ func TestMetricsNameRoutesByPattern(t *testing.T) {
 		route, status string
 		count         int
 	}{
-		{"/v1/otp/generate", "200", 2}, {"/v1/otp/verify", "400", 1}, {"unmatched", "404", len(hostilePaths)},
+		{"/v1/otp/generate", "200", 2}, {"/v1/otp/verify", "400", 1}, {"/v1/devices/inspect", "200", 1},
+		{"/v1/challenges/verify", "400", 1}, {"unmatched", "404", len(hostilePaths)},
 	} {
 		if got := s.count(t, want.route, want.status); got != want.count {
 			t.Errorf("%s %s was counted %d times, want %d", want.route, want.status, got, want.count)

@@ -305,6 +305,8 @@ var statuses = map[string]int{
 	"": 200, "OTP_ALREADY_USED": 409, "CONTEXT_SUPERSEDED": 409, "LEDGER_DISABLED": 409, "OTP_EXPIRED": 410,
 	"SESSION_EXPIRED": 410, "CONTEXT_REVOKED": 410, "MAX_RETRIES_EXCEEDED": 429, "MAX_RESENDS_EXCEEDED": 429,
 	"COOLDOWN_DURATION_PENDING": 429, "LEDGER_UNAVAILABLE": 503,
+	"INVALID_OTP": 400, "DEVICE_NOT_CONFIRMED": 409, "DEVICE_ALREADY_CONFIRMED": 409, "DEVICE_SUPERSEDED": 409, "CODE_ALREADY_USED": 409,
+	"ENROLLMENT_EXPIRED": 410, "DEVICE_DISABLED": 410, "N_FAILED_ATTEMPTS": 429,
 }
 
 func TestEachStateIsRefusedAlike(t *testing.T) {
@@ -445,6 +447,33 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 		"inspect":                   {"/v1/otp/inspect", `{"context":""}`, `["context"]`},
 		"unlock":                    {"/v1/identifiers/unlock", `{}`, `["identifier"]`},
 		"unlock an empty string":    {"/v1/identifiers/unlock", `{"identifier":""}`, `["identifier"]`},
+		"enroll":                    {"/v1/devices/enroll", `{"issuer":"Shop"}`, `["identifier"]`},
+		"enroll an empty string":    {"/v1/devices/enroll", `{"identifier":""}`, `["identifier"]`},
+		"enroll null":               {"/v1/devices/enroll", `{"identifier":null}`, `["identifier"]`},
+		"confirm":                   {"/v1/devices/confirm", `{}`, `["device","otp"]`},
+		"confirm without otp":       {"/v1/devices/confirm", `{"device":"x","otp":""}`, `["otp"]`},
+		"confirm without device":    {"/v1/devices/confirm", `{"device":"","otp":"1"}`, `["device"]`},
+		"device":                    {"/v1/devices/verify", `{}`, `["device","otp"]`},
+		"device and empty codes":    {"/v1/devices/verify", `{"device":"x","otp":"","backup_code":""}`, `["otp"]`},
+		"code without device":       {"/v1/devices/verify", `{"otp":"1"}`, `["device"]`},
+		"backup code alone":         {"/v1/devices/verify", `{"backup_code":"1"}`, `["device"]`},
+		"match":                     {"/v1/devices/match", `{}`, `["devices","otp"]`},
+		"match with no devices":     {"/v1/devices/match", `{"devices":[],"otp":"1"}`, `["devices"]`},
+		"match without otp":         {"/v1/devices/match", `{"devices":["x"]}`, `["otp"]`},
+		"inspect a device":          {"/v1/devices/inspect", `{"device":""}`, `["device"]`},
+		"backup codes":              {"/v1/devices/backup-codes", `{}`, `["device"]`},
+		"unlock a device":           {"/v1/devices/unlock", `{}`, `["device"]`},
+		"resync":                    {"/v1/devices/resync", `{}`, `["device","otp","next_otp"]`},
+		"resync without the second": {"/v1/devices/resync", `{"device":"x","otp":"1","next_otp":""}`, `["next_otp"]`},
+		"reseal":                    {"/v1/devices/reseal", `{}`, `["devices"]`},
+		"reseal no devices":         {"/v1/devices/reseal", `{"devices":[]}`, `["devices"]`},
+		"disable":                   {"/v1/devices/disable", `{}`, `["device"]`},
+		"challenge":                 {"/v1/challenges", `{"purpose":"login"}`, `["identifier"]`},
+		"challenge for null":        {"/v1/challenges", `{"identifier":null}`, `["identifier"]`},
+		"complete":                  {"/v1/challenges/verify", `{}`, `["challenge","device","otp"]`},
+		"complete with what":        {"/v1/challenges/verify", `{"challenge":"x","otp":"1"}`, `["device"]`},
+		"complete without a code":   {"/v1/challenges/verify", `{"challenge":"x","context":"y"}`, `["otp"]`},
+		"complete nothing":          {"/v1/challenges/verify", `{"device":"x","backup_code":"1"}`, `["challenge"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newServer(t, options{}).post(t, test.path, test.body)

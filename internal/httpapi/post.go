@@ -10,6 +10,11 @@ import (
 // post owns all that the POST routes share: who calls, decoding the request, encoding the answer or
 // the error. What is left to op is to translate Q into a call of the domain, and its result into A.
 func post[Q any, A answer](a *API, op func(context.Context, otp.Caller, Q) (A, error)) http.HandlerFunc {
+	return postUpTo(maxBody, a, op)
+}
+
+// postUpTo is post with another limit to the body, in bytes.
+func postUpTo[Q any, A answer](limit int64, a *API, op func(context.Context, otp.Caller, Q) (A, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		active := a.active.Load()
 		active.Add(1)
@@ -17,7 +22,7 @@ func post[Q any, A answer](a *API, op func(context.Context, otp.Caller, Q) (A, e
 		var request Q
 		caller, err := a.caller(w, r)
 		if err == nil {
-			err = decode(w, r, &request)
+			err = decode(w, r, limit, &request)
 		}
 		if err != nil {
 			a.fail(w, err)

@@ -50,7 +50,8 @@ func TestThrottledVerify(t *testing.T) {
 			if got := a.number(t, "retry_after_seconds"); got != test.seconds || a.header.Get("Retry-After") != strconv.Itoa(test.seconds) {
 				t.Errorf("after %v: %s, Retry-After: %s, want %d seconds", test.after, a.body, a.header.Get("Retry-After"), test.seconds)
 			}
-			want := `{"error":"Too many wrong codes. Try again in ` + strconv.Itoa(test.seconds) + ` seconds.","error_code":"N_FAILED_ATTEMPTS"` +
+			unit := map[bool]string{true: "second", false: "seconds"}[test.seconds == 1]
+			want := `{"error":"Too many wrong codes. Try again in ` + strconv.Itoa(test.seconds) + ` ` + unit + `.","error_code":"N_FAILED_ATTEMPTS"` +
 				`,"request_id":"` + requestID + `","retry_after_seconds":` + strconv.Itoa(test.seconds) + `}`
 			if a.body != want {
 				t.Errorf("got  %s\nwant %s", a.body, want)
@@ -203,8 +204,8 @@ func TestBoundsOfUnlock(t *testing.T) {
 
 // unsteadyLedger is one that can be out of reach for a while.
 type unsteadyLedger struct {
-	otp.Ledger
-	working, broken otp.Ledger
+	ledgerOfAll
+	working, broken ledgerOfAll
 }
 
 func newUnsteadyLedger(tb testing.TB) *unsteadyLedger {
@@ -212,8 +213,8 @@ func newUnsteadyLedger(tb testing.TB) *unsteadyLedger {
 	return &unsteadyLedger{working, working, brokenLedger{err: errLedger}}
 }
 
-func (u *unsteadyLedger) breakDown() { u.Ledger = u.broken }
-func (u *unsteadyLedger) recover()   { u.Ledger = u.working }
+func (u *unsteadyLedger) breakDown() { u.ledgerOfAll = u.broken }
+func (u *unsteadyLedger) recover()   { u.ledgerOfAll = u.working }
 
 func TestNothingIsLostWhileTheLedgerIsDown(t *testing.T) {
 	l := newUnsteadyLedger(t)

@@ -35,16 +35,23 @@ func TestEveryFlippedByteIsRefused(t *testing.T) {
 	s := newServer(t, options{})
 	issued := s.generate(t, fields{"identifier": "ada@example.com"})
 	token := issued.text("context")
+	for _, flipped := range everyFlippedByte(token) {
+		s.isBadToken(t, issued.text("otp"), flipped)
+	}
+	s.stillGood(t, issued)
+}
+
+func everyFlippedByte(token string) (flipped []string) {
 	for i := range token {
 		for _, c := range []byte{
 			token[i] ^ 1,          // one bit
 			token[i] ^ 0x20,       // the other case of a letter
 			anotherChar(token[i]), // still base64
 		} {
-			s.isBadToken(t, issued.text("otp"), token[:i]+string(rune(c))+token[i+1:])
+			flipped = append(flipped, token[:i]+string(rune(c))+token[i+1:])
 		}
 	}
-	s.stillGood(t, issued)
+	return flipped
 }
 
 func anotherChar(c byte) byte {
@@ -80,29 +87,7 @@ func TestEveryOtherSpellingIsRefused(t *testing.T) {
 	s := newServer(t, options{})
 	for padding, issued := range s.tokensOfEachPadding(t) {
 		t.Run(fmt.Sprintf("padding of %d", padding), func(t *testing.T) {
-			token := issued.text("context")
-			data := strings.TrimRight(token, "=")
-			spellings := []string{
-				token + "=", token + "====", token + "!!!!", token + "AAAA", token + "A", token + ".", token + "\x00", token + " ",
-				token + "\n", token + "\r\n", "\n" + token, " " + token, "\ufeff" + token, token + token, token + "." + token, token + "," + token,
-				token[:100] + "\n" + token[100:], token[:100] + "\r\n" + token[100:], token[:76] + "\r" + token[76:],
-				token[:100] + " " + token[100:], token[:100] + "=" + token[100:], token[:100] + "====" + token[100:], token[:100] + "%" + token[100:],
-				"\"" + token + "\"", strings.ReplaceAll(token, "A", "%41"), strings.ToLower(token), strings.ToUpper(token),
-				data + strings.Repeat("\n=", padding) + "\n", data + strings.Repeat("%3D", padding) + "%",
-				base64.StdEncoding.EncodeToString([]byte(token)), hex.EncodeToString([]byte(token)),
-			}
-			if standard := strings.NewReplacer("-", "+", "_", "/").Replace(token); standard != token {
-				spellings = append(spellings, standard)
-			}
-			if padding > 0 {
-				spellings = append(spellings, data, data+"===", token[:len(token)-1])
-			}
-			for _, c := range base64URL {
-				if byte(c) != data[len(data)-1] {
-					spellings = append(spellings, data[:len(data)-1]+string(c)+token[len(data):])
-				}
-			}
-			for _, spelling := range spellings {
+			for _, spelling := range otherSpellings(issued.text("context")) {
 				s.isBadToken(t, issued.text("otp"), spelling)
 			}
 			s.stillGood(t, issued)
@@ -110,10 +95,37 @@ func TestEveryOtherSpellingIsRefused(t *testing.T) {
 	}
 }
 
+// otherSpellings returns what a careless decoder takes for a token.
+func otherSpellings(token string) []string {
+	data := strings.TrimRight(token, "=")
+	padding := len(token) - len(data)
+	spellings := []string{
+		token + "=", token + "====", token + "!!!!", token + "AAAA", token + "A", token + ".", token + "\x00", token + " ",
+		token + "\n", token + "\r\n", "\n" + token, " " + token, "\ufeff" + token, token + token, token + "." + token, token + "," + token,
+		token[:100] + "\n" + token[100:], token[:100] + "\r\n" + token[100:], token[:76] + "\r" + token[76:],
+		token[:100] + " " + token[100:], token[:100] + "=" + token[100:], token[:100] + "====" + token[100:], token[:100] + "%" + token[100:],
+		"\"" + token + "\"", strings.ReplaceAll(token, "A", "%41"), strings.ToLower(token), strings.ToUpper(token),
+		data + strings.Repeat("\n=", padding) + "\n", data + strings.Repeat("%3D", padding) + "%",
+		base64.StdEncoding.EncodeToString([]byte(token)), hex.EncodeToString([]byte(token)),
+	}
+	if standard := strings.NewReplacer("-", "+", "_", "/").Replace(token); standard != token {
+		spellings = append(spellings, standard)
+	}
+	if padding > 0 {
+		spellings = append(spellings, data, data+"===", token[:len(token)-1])
+	}
+	for _, c := range base64URL {
+		if byte(c) != data[len(data)-1] {
+			spellings = append(spellings, data[:len(data)-1]+string(c)+token[len(data):])
+		}
+	}
+	return spellings
+}
+
 // tokenOf returns the Fernet token of these parts with a MAC that is right.
-func tokenOf(tb testing.TB, version byte, ciphertext []byte) string {
+func tokenOf(tb testing.TB, encodedKey string, version byte, ciphertext []byte) string {
 	tb.Helper()
-	key, err := base64.URLEncoding.DecodeString(signingKey)
+	key, err := base64.URLEncoding.DecodeString(encodedKey)
 	noError(tb, err)
 	signed := binary.BigEndian.AppendUint64([]byte{version}, 1782907200)
 	signed = append(signed, make([]byte, 16)...) // IV
@@ -134,12 +146,12 @@ func badTokens(tb testing.TB) map[string]string {
 		"letters outside ASCII":         "ünïcödé",
 		"10 KiB":                        strings.Repeat("A", 10<<10),
 		"10 KiB + 1":                    strings.Repeat("A", 10<<10+1),
-		"the MAC of no ciphertext":      tokenOf(tb, 0x80, nil),
-		"the MAC of one byte":           tokenOf(tb, 0x80, make([]byte, 1)),
-		"the MAC of 15 bytes":           tokenOf(tb, 0x80, make([]byte, 15)),
-		"the MAC of 17 bytes":           tokenOf(tb, 0x80, make([]byte, 17)),
-		"the MAC of bad padding":        tokenOf(tb, 0x80, make([]byte, 32)),
-		"another version":               tokenOf(tb, 0x81, make([]byte, 32)),
+		"the MAC of no ciphertext":      tokenOf(tb, signingKey, 0x80, nil),
+		"the MAC of one byte":           tokenOf(tb, signingKey, 0x80, make([]byte, 1)),
+		"the MAC of 15 bytes":           tokenOf(tb, signingKey, 0x80, make([]byte, 15)),
+		"the MAC of 17 bytes":           tokenOf(tb, signingKey, 0x80, make([]byte, 17)),
+		"the MAC of bad padding":        tokenOf(tb, signingKey, 0x80, make([]byte, 32)),
+		"another version":               tokenOf(tb, signingKey, 0x81, make([]byte, 32)),
 		"a foreign key":                 seal(tb, foreignKey, good),
 		"sealed nothing":                seal(tb, signingKey, nil),
 		"sealed text":                   seal(tb, signingKey, []byte("not JSON")),

@@ -39,9 +39,16 @@ func (a *API) verify(ctx context.Context, caller otp.Caller, q verifyRequest) (*
 	if err := require("otp", q.OTP, "context", q.Context); err != nil {
 		return nil, err
 	}
-	if len(q.OTP) > maxTypedOTP {
-		return nil, &otp.FieldError{Field: "otp", Reason: fmt.Sprintf("must be at most %d bytes", maxTypedOTP)}
+	if err := checkTyped("otp", q.OTP); err != nil {
+		return nil, err
 	}
 	verified, err := a.service.Verify(ctx, caller, otp.VerifyRequest(q))
 	return (*verifyAnswer)(&verified), err
+}
+
+func checkTyped(field, code string) error {
+	if len(code) > maxTypedOTP {
+		return &otp.FieldError{Field: field, Reason: fmt.Sprintf("must be at most %d bytes", maxTypedOTP)}
+	}
+	return nil
 }
