@@ -10,7 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/otpd/otpd"
+	"github.com/otpd/otpd/internal/challenge"
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/httpapi"
 	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
@@ -99,9 +101,10 @@ func (a *app) assembleAPI(cfg config) error {
 	if err != nil {
 		return err
 	}
+	ledger, audit := newMeteredLedger(remembered, a.registry), newAudit(cfg, a.log, a.stderr, a.registry)
 	service, err := otp.New(otp.Config{
 		Sealer:         a.sealer,
-		Ledger:         newMeteredLedger(remembered, a.registry),
+		Ledger:         ledger,
 		Expiry:         cfg.ExpirySeconds.seconds(),
 		SessionExpiry:  cfg.SessionExpirySeconds.seconds(),
 		MaxRetries:     int(cfg.MaxRetries),
@@ -109,24 +112,39 @@ func (a *app) assembleAPI(cfg config) error {
 		Alphabet:       cfg.Alphabet,
 		MaxResends:     int(cfg.MaxResends),
 		ResendCooldown: cfg.ResendCooldownSeconds.seconds(),
-		Audit:          newAudit(cfg, a.log, a.stderr, a.registry),
+		Audit:          audit,
+	})
+	if err != nil {
+		return err
+	}
+	devices, err := device.New(device.Config{
+		Sealer: a.sealer, Ledger: ledger, Issuer: cfg.Issuer, Enrollment: cfg.EnrollmentSeconds.seconds(), Audit: audit,
+	})
+	if err != nil {
+		return err
+	}
+	challenges, err := challenge.New(challenge.Config{
+		Sealer: a.sealer, Ledger: ledger, Codes: service, Devices: devices, Expiry: cfg.ChallengeSeconds.seconds(),
+		Audit: audit,
 	})
 	if err != nil {
 		return err
 	}
 	a.api = httpapi.New(httpapi.Config{
-		Service:   service,
-		Keys:      a.keys,
-		GuardHost: a.keys == nil && isLoopback(cfg.ListenAddr),
-		Log:       a.log,
-		Metrics:   a.registry,
-		Contract:  otpd.OpenAPI,
+		Service:    service,
+		Devices:    devices,
+		Challenges: challenges,
+		Keys:       a.keys,
+		GuardHost:  a.keys == nil && isLoopback(cfg.ListenAddr),
+		Log:        a.log,
+		Metrics:    a.registry,
+		Contract:   otpd.OpenAPI,
 	})
 	return nil
 }
 
 // newLedger returns the ledger, which a.close ends.
-func (a *app) newLedger(cfg config) (otp.Ledger, error) {
+func (a *app) newLedger(cfg config) (ledgerOfAll, error) {
 	url, source, err := cfg.ledgerURL()
 	if err != nil {
 		return nil, err
@@ -140,7 +158,7 @@ func (a *app) newLedger(cfg config) (otp.Ledger, error) {
 	switch url {
 	case "none:":
 		a.close = func() {}
-		return ledger.None{}, nil
+		return ledger.None{Throttle: throttle}, nil
 	case "memory:":
 		memory := ledger.NewMemory(int(cfg.LedgerMaxEntries), throttle, nil)
 		countEntries(memory.Len, int(cfg.LedgerMaxEntries), a.registry)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/otpd/otpd/internal/challenge"
+	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
 )
 
@@ -19,11 +22,11 @@ import (
 func newAudit(cfg config, log *slog.Logger, w io.Writer, registry prometheus.Registerer) func(otp.Event) {
 	events := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "otpd_otp_events_total",
-		Help: "Events in the life of verifications.",
+		Help: "Events in the life of verifications, devices and challenges.",
 	}, []string{"event"})
 	registry.MustRegister(events)
 	counters := make(map[string]prometheus.Counter)
-	for _, name := range otp.EventNames {
+	for _, name := range slices.Concat(otp.EventNames, device.EventNames, challenge.EventNames) {
 		counters[name] = events.WithLabelValues(name)
 	}
 	write := func(e otp.Event) { writeAuditText(e, log) }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // client calls one otpd.
@@ -55,6 +56,17 @@ type answer struct {
 	RequestID         string `json:"request_id"`
 	AttemptsRemaining int    `json:"attempts_remaining"`
 	RetryCount        int    `json:"retry_count"`
+
+	Device      string
+	Devices     []string
+	DeviceID    string `json:"device_id"`
+	Secret      string
+	URI         string
+	BackupCodes []string `json:"backup_codes"`
+	Identifier  string
+	Primary     bool `json:"sealed_with_primary_key"`
+	Challenge   string
+	ExpiresAt   time.Time `json:"expires_at"`
 }
 
 func (a *answer) String() string { return fmt.Sprintf("%d %s", a.StatusCode, a.body) }

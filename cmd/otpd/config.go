@@ -16,6 +16,7 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/httpapi"
 	"github.com/otpd/otpd/internal/otp"
 )
@@ -49,6 +50,11 @@ type config struct {
 	ThrottleAfter           whole         `envconfig:"OTP_THROTTLE_AFTER" default:"20" allowed:"0 to 1000"`
 	ThrottleFactorSeconds   whole         `envconfig:"OTP_THROTTLE_FACTOR_SECONDS" default:"1" allowed:"0, which switches it off, to 86400"`
 	ThrottleMaxSeconds      whole         `envconfig:"OTP_THROTTLE_MAX_SECONDS" default:"3600" allowed:"1 to 86400"`
+	Issuer                  string        `envconfig:"OTP_ISSUER" default:"otpd" allowed:"what authenticator apps show, 1 to 64 bytes without a colon"`
+	EnrollmentSeconds       whole         `envconfig:"OTP_ENROLLMENT_SECONDS" default:"86400" allowed:"60 to 604800"`
+	ChallengeSeconds        whole         `envconfig:"OTP_CHALLENGE_SECONDS" default:"120" allowed:"1 to 3600"`
+	TOTPEncryptionKey       string        `envconfig:"TOTP_ENCRYPTION_KEY" secret:"true" blank:"true" allowed:"what encrypts the secrets that otpd import django-totp reads: keys of 32 bytes in base64, separated by commas"`
+	TOTPEncryptionKeyFile   string        `envconfig:"TOTP_ENCRYPTION_KEY_FILE" blank:"true" allowed:"a file with one key a line; instead of TOTP_ENCRYPTION_KEY"`
 	LogLevel                string        `envconfig:"OTP_LOG_LEVEL" default:"info" allowed:"debug, info, warn or error"`
 	LogFormat               string        `envconfig:"OTP_LOG_FORMAT" default:"json" allowed:"json or text"`
 	ShutdownTimeout         time.Duration `envconfig:"OTP_SHUTDOWN_TIMEOUT" default:"10s" allowed:"1ms to 10m"`
@@ -104,6 +110,9 @@ func (c config) check() error {
 		{"OTP_THROTTLE_AFTER", 0 <= c.ThrottleAfter && c.ThrottleAfter <= 1000},
 		{"OTP_THROTTLE_FACTOR_SECONDS", 0 <= c.ThrottleFactorSeconds && c.ThrottleFactorSeconds <= 86400},
 		{"OTP_THROTTLE_MAX_SECONDS", 1 <= c.ThrottleMaxSeconds && c.ThrottleMaxSeconds <= 86400},
+		{"OTP_ISSUER", device.CheckIssuer(c.Issuer) == nil},
+		{"OTP_ENROLLMENT_SECONDS", 60 <= c.EnrollmentSeconds && c.EnrollmentSeconds <= 604800},
+		{"OTP_CHALLENGE_SECONDS", 1 <= c.ChallengeSeconds && c.ChallengeSeconds <= 3600},
 		{"OTP_LOG_LEVEL", slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel)},
 		{"OTP_LOG_FORMAT", c.LogFormat == "json" || c.LogFormat == "text"},
 		{"OTP_SHUTDOWN_TIMEOUT", time.Millisecond <= c.ShutdownTimeout && c.ShutdownTimeout <= 10*time.Minute},
@@ -178,6 +187,22 @@ func (c config) apiKeys() (*httpapi.KeySet, error) {
 		return nil, complain(source, err.Error())
 	}
 	return set, nil
+}
+
+// foreignKeys reads the keys under which django-totp keeps secrets.
+func (c config) foreignKeys() (*otpcontext.ForeignKeys, error) {
+	encoded, source, err := secrets("TOTP_ENCRYPTION_KEY", c.TOTPEncryptionKey, c.TOTPEncryptionKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if encoded == nil {
+		return nil, complain(source, "is missing")
+	}
+	keys, err := otpcontext.ParseForeignKeys(encoded)
+	if err != nil {
+		return nil, complain(source, err.Error())
+	}
+	return keys, nil
 }
 
 // ledgerURL reads the URL of the ledger, and of which variable it is.

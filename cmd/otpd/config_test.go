@@ -19,16 +19,20 @@ import (
 type refusal struct {
 	variable string   // that the message must begin with
 	says     string   // that it must contain too
-	env      []string // of otpd serve
+	env      []string // of otpd
+	args     []string // of otpd; nil for serve
 	secrets  []string // that it must not contain
 }
 
-// checkRefused runs otpd serve, which must end with status 1, one line on stderr and nothing on stdout.
+// checkRefused runs otpd, which must end with status 1, one line on stderr and nothing on stdout.
 func checkRefused(t *testing.T, r refusal) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := command(ctx, []string{"serve"}, slices.Concat(ephemeral, r.env)...)
+	if r.args == nil {
+		r.args = []string{"serve"}
+	}
+	cmd := command(ctx, r.args, slices.Concat(ephemeral, r.env)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	_ = cmd.Run()
@@ -136,6 +140,17 @@ var values = map[string]struct{ bad, good []string }{
 		good: []string{"0", "1", "86400"},
 	},
 	"OTP_THROTTLE_MAX_SECONDS": {bad: []string{"0", "-1", "86401", "1h"}, good: []string{"1", "86400"}},
+	"OTP_ISSUER": {
+		bad:  []string{"a:b", ":", strings.Repeat("x", 65), strings.Repeat("é", 33), "a\tb", "\xff"},
+		good: []string{"x", "Example & Söhne, Ltd.", strings.Repeat("x", 64), strings.Repeat("é", 32), " "},
+	},
+	"OTP_ENROLLMENT_SECONDS": {bad: []string{"59", "0", "-1", "604801", "1h", "60.0"}, good: []string{"60", "604800"}},
+	"OTP_CHALLENGE_SECONDS":  {bad: []string{"0", "-1", "3601", "2m", "1.5"}, good: []string{"1", "3600"}},
+	"TOTP_ENCRYPTION_KEY": {
+		bad:  []string{"short", "not-a-key-but-as-long-as-one-would-be-really", ","},
+		good: []string{"", "KU9JQfTH_Spc8hZ6OESyMnZ3MjMazfnrx0rEGj5LoHE="},
+	},
+	"TOTP_ENCRYPTION_KEY_FILE": {bad: []string{"/nonexistent/file", "/"}, good: []string{""}},
 	"OTP_LOG_LEVEL":            {bad: []string{"trace", "INFO", "0"}, good: []string{"debug", "info", "warn", "error"}},
 	"OTP_LOG_FORMAT":           {bad: []string{"xml", "JSON"}, good: []string{"json", "text"}},
 	"OTP_SHUTDOWN_TIMEOUT": {
@@ -169,7 +184,7 @@ func TestEveryVariable(t *testing.T) {
 				if other, needed := companion[v.name]; needed {
 					blamed = other
 				}
-				checkRefused(t, refusal{variable: blamed, env: withKey(t, v.name, value), secrets: hidden})
+				checkRefused(t, refusal{variable: blamed, env: withKey(t, v.name, value), args: readBy[v.name], secrets: hidden})
 			}
 			for _, value := range cases.good {
 				out, err := command(t.Context(), []string{"config"}, v.name+"="+value).CombinedOutput()
@@ -188,6 +203,12 @@ func TestEveryVariable(t *testing.T) {
 var companion = map[string]string{
 	"OTP_TLS_CERT_FILE": "OTP_TLS_KEY_FILE",
 	"OTP_TLS_KEY_FILE":  "OTP_TLS_CERT_FILE",
+}
+
+// readBy has the arguments that read a variable, if serve does not.
+var readBy = map[string][]string{
+	"TOTP_ENCRYPTION_KEY":      {"import", "django-totp", "-"},
+	"TOTP_ENCRYPTION_KEY_FILE": {"import", "django-totp", "-"},
 }
 
 // withKey returns an environment with a variable set, and a signing key if the variable is not for one.

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/device"
 )
 
 // Set with -ldflags "-X main.version=…".
@@ -28,7 +29,10 @@ const usage = `usage: otpd [command]
   serve             serve; what it does without a command
   dev               serve with a key of its own, for trying it out
   keygen            print a new signing key
-  inspect CONTEXT   open a context with the configured key and print what it says
+  inspect TOKEN     open a context or a device with the configured key and print what it says
+  import [-namespace NAME] FORMAT FILE
+                    make devices of those in a CSV file, or - for standard input, of django-otp or
+                    django-totp, and print one a line; with API keys, only the one of that NAME may use them
   healthcheck       ask the running service whether it is ready
   config            print the environment variables, their defaults and what is set
   version           print the version
@@ -57,6 +61,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = keygen(stdout)
 	case command == "inspect" && len(args) == 1:
 		err = withConfig(func(cfg config) error { return inspect(cfg, args[0], stdout) })
+	case command == "import":
+		job, ok := parseImport(args)
+		if !ok {
+			fmt.Fprint(stderr, usage)
+			return 2
+		}
+		err = withConfig(func(cfg config) error { return importDevices(ctx, cfg, job, os.Stdin, stdout, stderr) })
 	case command == "healthcheck" && len(args) == 0:
 		err = withConfig(func(cfg config) error { return healthcheck(ctx, cfg, stdout) })
 	case command == "config" && len(args) == 0:
@@ -93,17 +104,21 @@ func withConfig(command func(config) error) error {
 	return command(cfg)
 }
 
-// inspect prints the claims in token, for whoever has the key.
+// inspect prints what a context or a device says, for whoever has the key. A device's secret stays in it.
 func inspect(cfg config, token string, stdout io.Writer) error {
 	ring, err := cfg.ring()
 	if err != nil {
 		return err
 	}
-	claims, err := otpcontext.NewSealer(ring).Open(token)
+	sealer := otpcontext.NewSealer(ring)
+	var said any
+	if said, err = device.Describe(sealer, token); err != nil {
+		said, err = sealer.Open(token)
+	}
 	if err != nil {
 		return err
 	}
-	if err := json.MarshalWrite(stdout, claims, jsontext.WithIndent("  ")); err != nil {
+	if err := json.MarshalWrite(stdout, said, jsontext.WithIndent("  ")); err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout)

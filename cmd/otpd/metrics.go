@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/otpd/otpd/internal/challenge"
+	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
 )
 
@@ -35,14 +37,22 @@ func countEntries(entries func() int, limit int, registry prometheus.Registerer)
 	registry.MustRegister(most)
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "otpd_ledger_entries",
-		Help: "Verifications, and identifiers with failures, that the ledger in this process remembers.",
+		Help: "Verifications, identifiers with failures, devices and challenges that the ledger in this process remembers.",
 	}, func() float64 { return float64(entries()) }))
+}
+
+// ledgerOfAll is a ledger for codes, devices and challenges.
+type ledgerOfAll interface {
+	otp.Ledger
+	device.Ledger
+	challenge.Ledger
 }
 
 // meteredLedger counts and times the operations of a ledger.
 type meteredLedger struct {
-	otp.Ledger
-	attempt, resend, revoke, state, unlock, ping ledgerMetrics
+	ledgerOfAll
+	attempt, resend, revoke, state, unlock, ping, claim                      ledgerMetrics
+	attemptDevice, renewDevice, disableDevice, forgiveDevice, deviceStanding ledgerMetrics
 }
 
 type ledgerMetrics struct {
@@ -50,7 +60,7 @@ type ledgerMetrics struct {
 	duration           prometheus.Observer
 }
 
-func newMeteredLedger(l otp.Ledger, registry prometheus.Registerer) *meteredLedger {
+func newMeteredLedger(l ledgerOfAll, registry prometheus.Registerer) *meteredLedger {
 	label := []string{"operation"}
 	operations := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "otpd_ledger_operations_total",
@@ -71,7 +81,13 @@ func newMeteredLedger(l otp.Ledger, registry prometheus.Registerer) *meteredLedg
 			operations.WithLabelValues(operation), failures.WithLabelValues(operation), duration.WithLabelValues(operation),
 		}
 	}
-	return &meteredLedger{l, of("attempt"), of("resend"), of("revoke"), of("state"), of("unlock"), of("ping")}
+	return &meteredLedger{
+		ledgerOfAll: l,
+		attempt:     of("attempt"), resend: of("resend"), revoke: of("revoke"), state: of("state"),
+		unlock: of("unlock"), ping: of("ping"), claim: of("claim"),
+		attemptDevice: of("attempt_device"), renewDevice: of("renew_device"),
+		disableDevice: of("disable_device"), forgiveDevice: of("forgive_device"), deviceStanding: of("device_standing"),
+	}
 }
 
 // done is called when an operation that began at start has ended with err.
@@ -85,42 +101,84 @@ func (m ledgerMetrics) done(start time.Time, err error) {
 
 func (m *meteredLedger) Attempt(ctx context.Context, v otp.Verification, right bool) (otp.Outcome, error) {
 	start := time.Now()
-	outcome, err := m.Ledger.Attempt(ctx, v, right)
+	outcome, err := m.ledgerOfAll.Attempt(ctx, v, right)
 	m.attempt.done(start, err)
 	return outcome, err
 }
 
 func (m *meteredLedger) Resend(ctx context.Context, v otp.Verification, cooldown time.Duration) (otp.Outcome, error) {
 	start := time.Now()
-	outcome, err := m.Ledger.Resend(ctx, v, cooldown)
+	outcome, err := m.ledgerOfAll.Resend(ctx, v, cooldown)
 	m.resend.done(start, err)
 	return outcome, err
 }
 
 func (m *meteredLedger) Revoke(ctx context.Context, v otp.Verification) (otp.Outcome, error) {
 	start := time.Now()
-	outcome, err := m.Ledger.Revoke(ctx, v)
+	outcome, err := m.ledgerOfAll.Revoke(ctx, v)
 	m.revoke.done(start, err)
 	return outcome, err
 }
 
 func (m *meteredLedger) State(ctx context.Context, v otp.Verification) (otp.Outcome, error) {
 	start := time.Now()
-	outcome, err := m.Ledger.State(ctx, v)
+	outcome, err := m.ledgerOfAll.State(ctx, v)
 	m.state.done(start, err)
 	return outcome, err
 }
 
 func (m *meteredLedger) Unlock(ctx context.Context, subject string) (otp.Outcome, error) {
 	start := time.Now()
-	outcome, err := m.Ledger.Unlock(ctx, subject)
+	outcome, err := m.ledgerOfAll.Unlock(ctx, subject)
 	m.unlock.done(start, err)
 	return outcome, err
 }
 
 func (m *meteredLedger) Ping(ctx context.Context) error {
 	start := time.Now()
-	err := m.Ledger.Ping(ctx)
+	err := m.ledgerOfAll.Ping(ctx)
 	m.ping.done(start, err)
 	return err
+}
+
+func (m *meteredLedger) Claim(ctx context.Context, v otp.Verification) (otp.Outcome, func(context.Context), error) {
+	start := time.Now()
+	outcome, release, err := m.ledgerOfAll.Claim(ctx, v)
+	m.claim.done(start, err)
+	return outcome, release, err
+}
+
+func (m *meteredLedger) AttemptDevice(ctx context.Context, v device.Version, p device.Proof) (device.Standing, error) {
+	start := time.Now()
+	standing, err := m.ledgerOfAll.AttemptDevice(ctx, v, p)
+	m.attemptDevice.done(start, err)
+	return standing, err
+}
+
+func (m *meteredLedger) RenewDevice(ctx context.Context, v device.Version) (device.Standing, error) {
+	start := time.Now()
+	standing, err := m.ledgerOfAll.RenewDevice(ctx, v)
+	m.renewDevice.done(start, err)
+	return standing, err
+}
+
+func (m *meteredLedger) DisableDevice(ctx context.Context, v device.Version) (device.Standing, error) {
+	start := time.Now()
+	standing, err := m.ledgerOfAll.DisableDevice(ctx, v)
+	m.disableDevice.done(start, err)
+	return standing, err
+}
+
+func (m *meteredLedger) ForgiveDevice(ctx context.Context, v device.Version) (device.Standing, error) {
+	start := time.Now()
+	standing, err := m.ledgerOfAll.ForgiveDevice(ctx, v)
+	m.forgiveDevice.done(start, err)
+	return standing, err
+}
+
+func (m *meteredLedger) DeviceStanding(ctx context.Context, v device.Version) (device.Standing, error) {
+	start := time.Now()
+	standing, err := m.ledgerOfAll.DeviceStanding(ctx, v)
+	m.deviceStanding.done(start, err)
+	return standing, err
 }

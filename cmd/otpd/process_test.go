@@ -80,7 +80,7 @@ var ephemeral = []string{"OTP_LISTEN_ADDR=127.0.0.1:0", "OTP_ADMIN_ADDR=127.0.0.
 func command(ctx context.Context, args []string, env ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "otpd", args...)
 	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "OTP_") {
+		if !strings.HasPrefix(entry, "OTP_") && !strings.HasPrefix(entry, "TOTP_") {
 			cmd.Env = append(cmd.Env, entry)
 		}
 	}

@@ -75,8 +75,8 @@ func scriptListening(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// post STATUS PATH BODY sends a request to ADDR, prints the answer, and sets CONTEXT and OTP if they
-// are in it.
+// post STATUS PATH BODY sends a request to ADDR, prints the answer, and sets CONTEXT, DEVICE, OTP and
+// SECRET if they are in it.
 func scriptPost(ts *testscript.TestScript, neg bool, args []string) {
 	scriptUsage(ts, neg, len(args) == 3, "post STATUS PATH BODY")
 	c := newClient(scriptTB{script: ts}, ts.Getenv("ADDR"), nil)
@@ -87,7 +87,7 @@ func scriptPost(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strconv.Itoa(a.StatusCode); got != args[0] {
 		ts.Fatalf("answer: %s", a)
 	}
-	for name, value := range map[string]string{"CONTEXT": a.Context, "OTP": a.OTP} {
+	for name, value := range map[string]string{"CONTEXT": a.Context, "DEVICE": a.Device, "OTP": a.OTP, "SECRET": a.Secret} {
 		if value != "" {
 			ts.Setenv(name, value)
 		}

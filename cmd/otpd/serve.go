@@ -52,6 +52,9 @@ func (a *app) warn(cfg config) {
 	if cfg.ExpirySeconds.seconds() > recommendedExpiry {
 		a.log.Warn("codes live longer than the 10 minutes of NIST SP 800-63B", "OTP_EXPIRY_SECONDS", int(cfg.ExpirySeconds))
 	}
+	if cfg.ThrottleFactorSeconds == 0 {
+		a.log.Warn("no throttle: nothing limits guesses at the codes of a device, nor those over several verifications", "OTP_THROTTLE_FACTOR_SECONDS", 0)
+	}
 	if a.ledger == "none" {
 		a.log.Warn("no ledger: a code works as often as it is sent until it expires, and whoever keeps an old context has its attempts and resends again, without end")
 	}
