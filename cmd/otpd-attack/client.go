@@ -46,6 +46,13 @@ type answer struct {
 	State             string
 	ErrorCode         string `json:"error_code"`
 	AttemptsRemaining int    `json:"attempts_remaining"`
+
+	Device      string
+	Devices     []string
+	Secret      string
+	BackupCodes []string `json:"backup_codes"`
+	Failures    int
+	Challenge   string
 }
 
 // The answers to an attempt that say something of the code.

@@ -7,6 +7,14 @@ import (
 	"time"
 )
 
+// patience are attacks that mostly wait, and so are carried out while others are.
+var patience = []attack{
+	{"the right code after it has expired, and after its session has", nothing, afterExpiry},
+	{"right codes for a challenge after it has expired", startedService, challengeExpired},
+	{"wrong codes for one identifier in fresh verifications, for 7 s", nothing, patientFlows},
+	{"wrong codes for a device with its newest version, for 5 s", nothing, patientDevice},
+}
+
 // guessing are attacks on one verification, by whoever holds its contexts.
 var guessing = []attack{
 	{"rollback: 10,000 guesses, all with the first context", nothing, rollback},
@@ -15,7 +23,6 @@ var guessing = []attack{
 	{"250 right and 250 wrong codes at once: right", nothing, mixedAtOnce},
 	{"the right code again after success: right", nothing, replay},
 	{"the right code after revoking: right", nothing, afterRevoking},
-	{"the right code after it has expired, and after its session has", nothing, afterExpiry},
 }
 
 // guesses returns n different codes as calls, none of them the right one.
@@ -135,11 +142,16 @@ func afterExpiry(ctx context.Context, t *target) (outcome, error) {
 	return result, err
 }
 
-// revoke ends a verification, as far as the ledger can: without one, the service refuses to.
+// revoke ends a verification, as far as the ledger can.
 func (t *target) revoke(ctx context.Context, c *client, issued answer) error {
-	a, err := c.post(ctx, revoke, fields{"context": issued.Context})
+	return t.end(ctx, call{c, revoke, fields{"context": issued.Context}})
+}
+
+// end makes a call that needs a ledger: without one, the service refuses to.
+func (t *target) end(ctx context.Context, c call) error {
+	a, err := c.to.post(ctx, c.path, c.body)
 	if disabled := t.ledger == none && a.ErrorCode == "LEDGER_DISABLED"; err == nil && !succeeded(a) && !disabled {
-		err = fmt.Errorf("%s: %v", revoke, a)
+		err = fmt.Errorf("%s: %v", c.path, a)
 	}
 	return err
 }
@@ -147,7 +159,6 @@ func (t *target) revoke(ctx context.Context, c *client, issued answer) error {
 // flows are attacks on one identifier, over many verifications.
 var flows = []attack{
 	{"a wrong code in each of 200 verifications of one identifier, at once", nothing, manyFlows},
-	{"wrong codes for one identifier in fresh verifications, for 7 s", nothing, patientFlows},
 }
 
 // The default throttle.
@@ -159,13 +170,17 @@ const (
 // throttleAllows is how many wrong codes for one identifier the throttle lets pass in some time: the free
 // ones, the one that locks, and one more whenever a lock ends. Within the bound no lock comes to the longest.
 func throttleAllows(elapsed time.Duration) int {
-	allowed, lock := throttleAfter+1, 2*throttleFactor
-	for elapsed >= lock {
+	return throttleAfter + 1 + locksEnded(elapsed, 2*throttleFactor)
+}
+
+// locksEnded is how many locks end in some time, the first of them as long as lock and each twice as long as the
+// one before.
+func locksEnded(elapsed, lock time.Duration) (ended int) {
+	for ; elapsed >= lock; lock *= 2 {
 		elapsed -= lock
-		lock *= 2
-		allowed++
+		ended++
 	}
-	return allowed
+	return ended
 }
 
 // issueAll has n codes issued for one identifier.
@@ -201,12 +216,13 @@ func manyFlows(ctx context.Context, t *target) (outcome, error) {
 	}, err
 }
 
-// patientFlows sends a guess as soon as the lock ends.
+// patientFlows sends a guess as soon as the lock ends. However slow the machine is, it sends some that have to
+// be refused.
 func patientFlows(ctx context.Context, t *target) (outcome, error) {
-	const patience, most = 7 * time.Second, 1000
+	const howLong, most = 7 * time.Second, 1000
 	identifier, result := someone(), outcome{least: throttleAfter + 1}
 	start := time.Now()
-	for time.Since(start) < patience && result.tried < most {
+	for result.tried < 2*result.least || time.Since(start) < howLong && result.tried < most {
 		issued, err := t.main.issue(ctx, identifier)
 		if err != nil {
 			return result, err

@@ -3,7 +3,7 @@
 // for each ledger, and ends with status 1 if anything was got that the design does not allow, or if an
 // attack did not come to its end.
 //
-// Use it only against a service of your own: it locks identifiers that it makes up, and spends many
+// Use it only against a service of your own: it locks identifiers and devices that it makes up, and spends many
 // thousand requests.
 package main
 
@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -122,20 +123,41 @@ func attackLedger(ctx context.Context, ledger string, o options, stdout io.Write
 	}
 	defer t.close()
 	start := time.Now()
-	var rows []row
-	for _, a := range attacks(ledger) {
-		rows = append(rows, a.carryOut(ctx, t))
-	}
+	rows := carryOut(ctx, t)
 	fmt.Fprintf(stdout, "\n%s: %d attacks in %.1f s\n\n", ledger, len(rows), time.Since(start).Seconds())
 	print(stdout, rows)
 	return held(rows), nil
 }
 
-// attacks returns those that make sense with a ledger.
+// carryOut carries out the attacks that make sense with the target's ledger.
+func carryOut(ctx context.Context, t *target) (rows []row) {
+	var waiting sync.WaitGroup
+	first := make([]row, len(patience))
+	for i, a := range patience {
+		waiting.Go(func() { first[i] = a.carryOut(ctx, t) })
+	}
+	for _, a := range others {
+		rows = append(rows, a.carryOut(ctx, t))
+	}
+	waiting.Wait() // for the ledger, before it goes
+	rows = append(first, rows...)
+	if t.ledger == redis {
+		for _, a := range slices.Concat(losses, deviceLosses) {
+			rows = append(rows, a.carryOut(ctx, t))
+		}
+	}
+	return rows
+}
+
+// others are attacks on a ledger that works, beside [patience].
+var others = slices.Concat(guessing, flows, resending, tokens, codes, versions, locks, logins, kinds, tenants, purposes,
+	identifiers, restarts, replicas)
+
+// attacks returns all that make sense with a ledger, in the order of the table.
 func attacks(ledger string) []attack {
-	all := slices.Concat(guessing, flows, resending, tokens, codes, tenants, purposes, identifiers, restarts, replicas)
+	all := slices.Concat(patience, others)
 	if ledger == redis {
-		all = append(all, losses...)
+		all = slices.Concat(all, losses, deviceLosses)
 	}
 	return all
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // verdicts runs the command and returns the verdicts in its table by attack, and the exit status.
@@ -42,14 +43,24 @@ func against(url string) []string {
 
 func TestServiceThatAdmitsEverything(t *testing.T) {
 	t.Parallel()
-	all, status := verdicts(t, against(serve(t, new(broken)))...)
+	url := serve(t, new(broken))
+	all, status := verdicts(t, against(url)...)
 	if status != 1 {
 		t.Errorf("exit status %d, want 1", status)
+	}
+	o := options{urls: []string{url, url}, key: mainSecret, other: otherSecret}
+	target, err := newTarget(t.Context(), redis, o)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, a := range attacks(redis) {
 		want := exceeded
 		if slices.Contains([]need{cooldown, startedService, startedRedis}, a.needs) {
 			want = "skipped: needs " + string(a.needs)
+		}
+		// What took longer than a lock lasts shows nothing: the lock of a service that works might have ended.
+		for again := 0; all[a.name] == holds && want == exceeded && again < 3; again++ {
+			all[a.name] = a.carryOut(t.Context(), target).verdict()
 		}
 		if all[a.name] != want {
 			t.Errorf("%s: %q, want %s", a.name, all[a.name], want)
@@ -220,7 +231,21 @@ type broken struct {
 	disturbed atomic.Bool
 }
 
-const brokenCode = "123456"
+const (
+	brokenCode   = "123456"
+	brokenSecret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+)
+
+// isRight reports whether a code is that of a verification, or of a device soon.
+func isRight(code string) bool {
+	now := time.Now().Unix() / int64(period.Seconds())
+	for i := range int64(10) {
+		if code == codeOf(brokenSecret, i) || code == codeOf(brokenSecret, now-2+i) {
+			return true
+		}
+	}
+	return code == brokenCode
+}
 
 var sixDigits = regexp.MustCompile(`^[0-9]{6}$`)
 
@@ -229,13 +254,16 @@ func (b *broken) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var request map[string]any
 	_ = json.NewDecoder(r.Body).Decode(&request)
 	code, _ := request["otp"].(string)
+	backupCode, _ := request["backup_code"].(string)
+	// From one to the next, the padding changes.
+	token := base64.URLEncoding.EncodeToString(fmt.Appendf(nil, "\xfb\xef\xbe\xff\xff\xff%0*d", 60+n%3, n))
 	switch r.URL.Path {
 	case generate, resend:
-		// From one to the next, the padding changes.
-		token := base64.URLEncoding.EncodeToString(fmt.Appendf(nil, "\xfb\xef\xbe\xff\xff\xff%0*d", 60+n%3, n))
 		tell(w, http.StatusOK, answer{OTP: brokenCode, Context: token, ID: "id"})
-	case verify:
-		b.verify(w, r, code)
+	case enroll, challenge:
+		tell(w, http.StatusOK, answer{Device: token, Secret: brokenSecret, Challenge: token})
+	case verify, verifyDevice, confirm, renew, match, resync, complete:
+		b.verify(w, r, code+backupCode)
 	default:
 		tell(w, http.StatusOK, answer{Status: "done", State: fmt.Sprint("state ", n)})
 	}
@@ -243,14 +271,15 @@ func (b *broken) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (b *broken) verify(w http.ResponseWriter, r *http.Request, code string) {
 	isOther := r.Header.Get("Authorization") == "Bearer "+otherSecret
-	switch wrong := sixDigits.MatchString(code) && code != brokenCode; {
+	switch wrong := sixDigits.MatchString(code) && !isRight(code); {
 	case wrong:
 		b.disturbed.Store(isOther)
-		tell(w, http.StatusBadRequest, answer{ErrorCode: "INVALID_OTP", Context: "next"})
+		tell(w, http.StatusBadRequest, answer{ErrorCode: "INVALID_OTP", Context: "next", Device: "next"})
 	case !isOther && b.disturbed.Swap(false):
 		tell(w, http.StatusTooManyRequests, answer{ErrorCode: "N_FAILED_ATTEMPTS"})
 	default:
-		tell(w, http.StatusOK, answer{Status: "verified"})
+		codes := slices.Repeat([]string{"AAAAA-AAAAA"}, 10)
+		tell(w, http.StatusOK, answer{Status: "verified", Device: "next", BackupCodes: codes})
 	}
 }
 
@@ -259,6 +288,7 @@ func tell(w http.ResponseWriter, status int, a answer) {
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"otp": a.OTP, "context": a.Context, "id": a.ID, "status": a.Status, "state": a.State,
 		"error_code": a.ErrorCode, "attempts_remaining": a.AttemptsRemaining,
+		"device": a.Device, "secret": a.Secret, "backup_codes": a.BackupCodes, "challenge": a.Challenge,
 	})
 }
 

@@ -13,6 +13,8 @@ var restarts = []attack{
 	{"the right code again after SIGKILL and restart: right", startedService, replayAfterKill},
 	{"500 wrong codes at once, SIGKILL amid, restart, and 500 more", startedService, wrongAroundKill},
 	{"500 times the right code at once, SIGKILL amid, restart, and 500 more: right", startedService, rightAroundKill},
+	{"a step's code, a backup code and a challenge again after SIGKILL and restart: right", startedService, deviceAfterKill},
+	{"one backup code 10 times at once, SIGKILL amid, restart, and 10 more: right", startedService, backupAroundKill},
 }
 
 // ownService is one that is the attack's own, to be killed and started again.
@@ -58,15 +60,17 @@ func replayAfterKill(ctx context.Context, t *target) (outcome, error) {
 	return result, err
 }
 
-// aroundKill makes the calls at once, kills the service soon after the first answer that counts, and makes
-// them again. What was under way gets no answer.
-func aroundKill(ctx context.Context, t *target, calls func(*client, answer) []call, counts func(answer) bool) (outcome, error) {
+// aroundKill makes the calls at once that prepare returns, kills the service soon after the first answer that
+// counts, and makes them again. What was under way gets no answer.
+func aroundKill(
+	ctx context.Context, t *target, prepare func(context.Context, *client) ([]call, error), counts func(answer) bool,
+) (outcome, error) {
 	var result outcome
 	s, err := t.startOwn(ctx)
 	if err != nil {
 		return result, err
 	}
-	issued, err := s.now.issue(ctx, someone())
+	calls, err := prepare(ctx, s.now)
 	if err != nil {
 		return result, err
 	}
@@ -80,7 +84,7 @@ func aroundKill(ctx context.Context, t *target, calls func(*client, answer) []ca
 		}
 		s.kill()
 	}()
-	before, _ := volley(ctx, crowd, calls(s.now, issued), func(a answer) bool {
+	before, _ := volley(ctx, len(calls), calls, func(a answer) bool {
 		if counts(a) {
 			first <- struct{}{}
 		}
@@ -90,21 +94,79 @@ func aroundKill(ctx context.Context, t *target, calls func(*client, answer) []ca
 	if err := s.restart(ctx); err != nil {
 		return result, err
 	}
-	after, err := volley(ctx, crowd, calls(s.now, issued), counts)
-	result.tried, result.evaluated, result.least = 2*crowd, before+after, 1
+	after, err := volley(ctx, len(calls), at(s.now, calls), counts)
+	result.tried, result.evaluated, result.least = 2*len(calls), before+after, 1
 	return result, err
 }
 
 func wrongAroundKill(ctx context.Context, t *target) (outcome, error) {
-	result, err := aroundKill(ctx, t, func(c *client, issued answer) []call { return guesses(crowd, c, issued) }, evaluated)
+	result, err := aroundKill(ctx, t, func(ctx context.Context, c *client) ([]call, error) {
+		issued, err := c.issue(ctx, someone())
+		return guesses(crowd, c, issued), err
+	}, evaluated)
 	result.allowed = shared(maxRetries, 2*maxRetries)
 	return result, err
 }
 
 func rightAroundKill(ctx context.Context, t *target) (outcome, error) {
-	result, err := aroundKill(ctx, t, func(c *client, issued answer) []call { return rightCodes(crowd, c, issued) }, right)
+	result, err := aroundKill(ctx, t, func(ctx context.Context, c *client) ([]call, error) {
+		issued, err := c.issue(ctx, someone())
+		return rightCodes(crowd, c, issued), err
+	}, right)
 	result.allowed = shared(1, 2)
 	return result, err
+}
+
+func backupAroundKill(ctx context.Context, t *target) (outcome, error) {
+	const each = 10
+	result, err := aroundKill(ctx, t, func(ctx context.Context, c *client) ([]call, error) {
+		d, err := c.device(ctx, steps)
+		if err != nil {
+			return nil, err
+		}
+		return repeat(each, d.tryBackup(d.first, d.backupCodes[0])), nil
+	}, right)
+	result.allowed = shared(1, 2)
+	return result, err
+}
+
+// used makes a device, a challenge that a context has completed, and returns calls that have succeeded.
+func (c *client) used(ctx context.Context) ([]call, error) {
+	d, err := c.device(ctx, steps)
+	if err != nil {
+		return nil, err
+	}
+	login, all, err := c.loginWithCodes(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	calls := append(d.codeAndBackupCode(), completions(c, login, all[:1])...)
+	for _, call := range calls {
+		if _, err := call.must(ctx); err != nil {
+			return nil, err
+		}
+	}
+	// Again, but for the challenge with a fresh code.
+	return append(d.codeAndBackupCode(), completions(c, login, all[1:])...), nil
+}
+
+func deviceAfterKill(ctx context.Context, t *target) (outcome, error) {
+	const times = 3
+	s, err := t.startOwn(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	calls, err := s.now.used(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	s.kill()
+	if err := s.restart(ctx); err != nil {
+		return outcome{}, err
+	}
+	again := slices.Repeat(at(s.now, calls), times)
+	got, err := inTurn(ctx, again, right)
+	return outcome{tried: len(again), evaluated: got, allowed: shared(0, len(calls))}, err
 }
 
 // losses are attacks while the ledger does not answer, or after it has lost what it knew.
@@ -169,7 +231,7 @@ const (
 
 // atStopped sends calls to a service whose Redis is stopped, and lets it go on when all are answered. It
 // sends afterwards at once then, and repeats that until nothing more will be undone. It returns all answers
-// in turn. Both have two calls for each verification, so that the i-th answer is for the one that flow(i) is.
+// in turn.
 func (t *target) atStopped(ctx context.Context, calls, afterwards []call) ([]answer, error) {
 	server := t.rig.redis.cmd.Process
 	if err := server.Signal(syscall.SIGSTOP); err != nil {
@@ -190,6 +252,7 @@ func (t *target) atStopped(ctx context.Context, calls, afterwards []call) ([]ans
 	return answers, err
 }
 
+// flow is which verification the i-th answer is for, where there are two calls for each.
 func flow(i int) int { return i / 2 % stoppedFlows }
 
 // issueNameless has codes issued for nobody, so that no throttle counts.

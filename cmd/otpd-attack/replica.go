@@ -13,6 +13,11 @@ var replicas = []attack{
 	{"the right code at one replica after success at the other: right", secondReplica, replicasReplay},
 	{"the right code at one replica after revoking at the other: right", secondReplica, replicasRevoked},
 	{"a wrong code in each of 200 verifications of one identifier, at two replicas at once", secondReplica, replicasFlows},
+	{"500 wrong codes for a device at two replicas at once", secondReplica, replicasDeviceWrong},
+	{"a step's code 250 times and a backup code 10 times, at two replicas at once: right", secondReplica, replicasDeviceRight},
+	{"a step's code and a backup code at one replica after success at the other: right", secondReplica, replicasDeviceReplay},
+	{"a disabled device, and backup codes of before a renewal, at the other replica: right", secondReplica, replicasDeviceEnded},
+	{"one challenge and 100 codes, each right, at two replicas at once: completed", secondReplica, replicasChallenge},
 	{"500 wrong codes at two replicas, of which one has a newer signing key", startedService, replicasRotated},
 	{"a wrong code in each of 200 verifications, issued by these two for one identifier", startedService, replicasRotatedFlows},
 }
@@ -80,6 +85,85 @@ func replicasFlows(ctx context.Context, t *target) (outcome, error) {
 	got, err := volley(ctx, tried, atBoth(oneGuessEach(t.main, all), t.replica), evaluated)
 	allowed := throttleAllows(time.Since(start))
 	return outcome{tried: tried, evaluated: got, least: throttleAfter + 1, allowed: shared(allowed, 2*allowed)}, err
+}
+
+func replicasDeviceWrong(ctx context.Context, t *target) (outcome, error) {
+	d, err := t.device(ctx, steps)
+	if err != nil {
+		return outcome{}, err
+	}
+	result, err := guessDevice(ctx, crowd, atBoth(d.tries(d.first, d.wrongCodes(crowd)), t.replica))
+	result.allowed = shared(result.allowed.promise, 2*result.allowed.promise)
+	return result, err
+}
+
+func replicasDeviceRight(ctx context.Context, t *target) (outcome, error) {
+	d, err := t.main.device(ctx, steps)
+	if err != nil {
+		return outcome{}, err
+	}
+	calls := append(repeat(10, d.tryBackup(d.first, d.backupCodes[0])), repeat(crowd/2, d.try(d.first, d.code(1)))...)
+	got, err := volley(ctx, len(calls), atBoth(calls, t.replica), right)
+	return outcome{tried: len(calls), evaluated: got, least: 2, allowed: shared(2, 4)}, err
+}
+
+func replicasDeviceReplay(ctx context.Context, t *target) (outcome, error) {
+	d, err := t.main.device(ctx, steps)
+	if err != nil {
+		return outcome{}, err
+	}
+	calls := d.codeAndBackupCode()
+	for _, c := range calls {
+		if _, err := c.must(ctx); err != nil {
+			return outcome{}, err
+		}
+	}
+	again := slices.Repeat(at(t.replica, calls), 3)
+	got, err := inTurn(ctx, again, right)
+	return outcome{tried: len(again), evaluated: got, allowed: shared(0, len(calls))}, err
+}
+
+// codeAndBackupCode returns an attempt with each, both with the first version.
+func (d *device) codeAndBackupCode() []call {
+	return []call{d.try(d.first, d.code(1)), d.tryBackup(d.first, d.backupCodes[0])}
+}
+
+// at gives the calls to another client.
+func at(c *client, calls []call) []call {
+	calls = slices.Clone(calls)
+	for i := range calls {
+		calls[i].to = c
+	}
+	return calls
+}
+
+func replicasDeviceEnded(ctx context.Context, t *target) (outcome, error) {
+	disabled, err := t.device(ctx, steps)
+	if err == nil {
+		err = t.disable(ctx, disabled)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	renewed, err := t.renewed(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	calls := at(t.replica, []call{
+		disabled.try(disabled.first, disabled.code(1)), renewed.tryBackup(renewed.first, renewed.backupCodes[0]),
+	})
+	got, err := inTurn(ctx, calls, right)
+	return outcome{tried: len(calls), evaluated: got, allowed: shared(0, len(calls))}, err
+}
+
+func replicasChallenge(ctx context.Context, t *target) (outcome, error) {
+	const tried = 100
+	login, all, err := t.main.loginWithCodes(ctx, tried)
+	if err != nil {
+		return outcome{}, err
+	}
+	got, err := volley(ctx, tried, atBoth(completions(t.main, login, all), t.replica), right)
+	return outcome{tried: tried, evaluated: got, least: 1, allowed: shared(1, 2)}, err
 }
 
 // newer returns a replica that seals with another key of the ring.

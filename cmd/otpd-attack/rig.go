@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
 )
@@ -69,11 +70,16 @@ func (t *target) subject(identifier string) string {
 	if t.rig == nil {
 		return "subject"
 	}
-	ring, err := otpcontext.ParseRing(t.rig.keys)
+	return t.rig.sealer().Subjects(mainTenant, identifier)[0]
+}
+
+// sealer has the keys that the services were started with.
+func (r *rig) sealer() *otpcontext.Sealer {
+	ring, err := otpcontext.ParseRing(r.keys)
 	if err != nil {
 		panic(err) // they are from GenerateKey
 	}
-	return otpcontext.NewSealer(ring).Subjects(mainTenant, identifier)[0]
+	return otpcontext.NewSealer(ring)
 }
 
 // The tenants. The other's name is the beginning of this one's, lest names and identifiers run together.
@@ -89,6 +95,7 @@ type rig struct {
 	keys      []string // signing keys, the first seals
 	ledgerURL string
 	redis     *redisServer // nil with another ledger
+	mu        sync.Mutex
 	services  []*process
 }
 
@@ -161,7 +168,9 @@ func (r *rig) launch(ctx context.Context, keys []string, variable string) (*clie
 	if err != nil {
 		return nil, nil, err
 	}
+	r.mu.Lock()
 	r.services = append(r.services, p)
+	r.mu.Unlock()
 	addr, err := p.listening()
 	return newClient("http://"+addr, mainSecret), p, err
 }

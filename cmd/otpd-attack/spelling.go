@@ -54,16 +54,27 @@ func insert(token string, at int, text string) string { return token[:at] + text
 // issuePadded has a code issued whose context ends in padding and has the characters that base64 has two
 // of: so that it has all the spellings there are. How long a context is depends on the identifier.
 func issuePadded(ctx context.Context, c *client, padding int) (issued answer, err error) {
+	_, err = padded(padding, func(text string) (string, error) {
+		issued, err = c.issue(ctx, someone()+text)
+		return issued.Context, err
+	})
+	return issued, err
+}
+
+// padded returns a token that ends in padding and has the characters that base64 has two of, from what issues
+// tokens whose length depends on a text.
+func padded(padding int, issue func(text string) (string, error)) (string, error) {
 	for tried := range 1000 {
-		if issued, err = c.issue(ctx, someone()+strings.Repeat("m", tried%64)); err != nil {
-			return issued, err
+		token, err := issue(strings.Repeat("m", tried%64))
+		if err != nil {
+			return "", err
 		}
-		body := strings.TrimRight(issued.Context, "=")
-		if len(issued.Context)-len(body) == padding && strings.Contains(body, "-") && strings.Contains(body, "_") {
-			return issued, nil
+		body := strings.TrimRight(token, "=")
+		if len(token)-len(body) == padding && strings.Contains(body, "-") && strings.Contains(body, "_") {
+			return token, nil
 		}
 	}
-	return issued, fmt.Errorf("no context has %d characters of padding", padding)
+	return "", fmt.Errorf("no token has %d characters of padding", padding)
 }
 
 // withTokens returns the right code with each of the tokens.
@@ -98,18 +109,21 @@ func respelt(ctx context.Context, t *target) (outcome, error) {
 	return result, nil
 }
 
-// changed tries each character of a context, but not those that could be another spelling.
+// changes returns the token with each character changed in turn, but not those that could be another spelling.
+func changes(token string) (forged []string) {
+	for i := range len(strings.TrimRight(token, "=")) - 1 {
+		other := urlSafe[(strings.IndexByte(urlSafe, token[i])+1)%len(urlSafe)]
+		forged = append(forged, token[:i]+string(other)+token[i+1:])
+	}
+	return forged
+}
+
 func changed(ctx context.Context, t *target) (outcome, error) {
 	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
-	token := issued.Context
-	var forged []string
-	for i := range len(strings.TrimRight(token, "=")) - 1 {
-		other := urlSafe[(strings.IndexByte(urlSafe, token[i])+1)%len(urlSafe)]
-		forged = append(forged, token[:i]+string(other)+token[i+1:])
-	}
+	forged := changes(issued.Context)
 	got, err := volley(ctx, 16, withTokens(t.main, issued, forged), evaluated)
 	if err == nil && got == 0 {
 		err = t.main.finish(ctx, issued)

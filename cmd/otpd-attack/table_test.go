@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -74,6 +75,65 @@ func TestThrottleAllows(t *testing.T) {
 	} {
 		if got := throttleAllows(elapsed); got != want {
 			t.Errorf("in %v %d, want %d", elapsed, got, want)
+		}
+	}
+}
+
+func TestDeviceAllows(t *testing.T) {
+	t.Parallel()
+	for elapsed, want := range map[time.Duration]int{
+		0:                 4,
+		time.Second - 1:   4,
+		time.Second:       5,
+		3*time.Second - 1: 5,
+		3 * time.Second:   6, // 1 + 2
+		7 * time.Second:   7, // + 4
+	} {
+		if got := deviceAllows(elapsed); got != want {
+			t.Errorf("in %v %d, want %d", elapsed, got, want)
+		}
+	}
+}
+
+// RFC 4226, appendix D.
+func TestDeviceCodes(t *testing.T) {
+	t.Parallel()
+	d := device{secret: brokenSecret, base: 1}
+	for n, want := range map[int]string{-1: "755224", 0: "287082", 8: "520489"} {
+		if got := d.code(n); got != want {
+			t.Errorf("code(%d) = %s, want %s", n, got, want)
+		}
+		if slices.Contains(d.wrongCodes(500_000), want) {
+			t.Errorf("%s is among the wrong codes", want)
+		}
+	}
+}
+
+func TestTableIsDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "\n| attack ")
+	var documented []string
+	for row := range strings.Lines(table) {
+		if row == "\n" {
+			break
+		}
+		if name, isRow := strings.CutPrefix(row, "| "); isRow && len(strings.Split(row, " | ")) == 5 {
+			documented = append(documented, strings.TrimSpace(strings.Split(name, " | ")[0]))
+		}
+	}
+	var names []string
+	for _, a := range attacks(redis) {
+		names = append(names, a.name)
+	}
+	if !slices.Equal(documented, names) {
+		for i := range max(len(documented), len(names)) {
+			if i >= len(documented) || i >= len(names) || documented[i] != names[i] {
+				t.Fatalf("row %d of %d in SECURITY.md, of %d attacks, is another", i, len(documented), len(names))
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,8 @@ var tenants = []attack{
 	{"resending, revoking and inspecting under another API key: done", secondKey, otherKeyManages},
 	{"wrong codes for another's identifier under one's own API key: locked out", secondKey, otherKeyLocks},
 	{"unlocking an identifier under another API key, to guess on", secondKey, otherKeyUnlocks},
+	{"another API key's context, device and challenge, by every operation: accepted", secondKey, otherKeyTokens},
+	{"wrong codes for another's device under one's own API key: locked out", secondKey, otherKeyLocksDevice},
 	{"every operation with no API key or a wrong one: done", firstKey, noKey},
 }
 
@@ -108,25 +111,80 @@ func otherKeyUnlocks(ctx context.Context, t *target) (outcome, error) {
 	return result, nil
 }
 
+// otherKeyTokens also mixes tokens of both tenants for one user.
+func otherKeyTokens(ctx context.Context, t *target) (outcome, error) {
+	d, login, err := t.deviceAndLogin(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	issued, err := t.main.issue(ctx, d.identifier)
+	if err != nil {
+		return outcome{}, err
+	}
+	ownLogin, err := t.other.login(ctx, d.identifier)
+	if err != nil {
+		return outcome{}, err
+	}
+	ownIssued, err := t.other.issue(ctx, d.identifier)
+	if err != nil {
+		return outcome{}, err
+	}
+	tokens := map[string]string{"context": issued.Context, "device": d.first, "challenge": login.Challenge}
+	var calls []call
+	for _, p := range slices.Concat(places(issued, login, d), places(ownIssued, ownLogin, d)) {
+		calls = append(calls, call{t.other, p.path, p.body(tokens[p.kind])})
+	}
+	got, err := inTurn(ctx, calls, notInvalid)
+	if err == nil && got == 0 {
+		err = unharmed(ctx, t.main, d, login, issued)
+	}
+	return outcome{tried: len(calls), evaluated: got, allowed: always(0)}, err
+}
+
+func otherKeyLocksDevice(ctx context.Context, t *target) (outcome, error) {
+	const tried = 2 * (deviceFree + 1)
+	d, err := t.device(ctx, counters)
+	if err != nil {
+		return outcome{}, err
+	}
+	for _, code := range d.wrongCodes(tried) {
+		if _, err := t.other.post(ctx, verifyDevice, fields{"device": d.first, "otp": code}); err != nil {
+			return outcome{}, err
+		}
+	}
+	result := outcome{tried: tried, allowed: always(0)}
+	a, err := t.main.post(ctx, verifyDevice, fields{"device": d.first, "otp": d.code(1)})
+	if err == nil && !right(a) {
+		result.evaluated++
+	}
+	return result, err
+}
+
 func noKey(ctx context.Context, t *target) (outcome, error) {
 	issued, err := t.main.issue(ctx, someone())
 	if err != nil {
 		return outcome{}, err
 	}
+	d, login, err := t.deviceAndLogin(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	tokens := map[string]string{"context": issued.Context, "device": d.first, "challenge": login.Challenge}
 	secret := t.main.secret
 	var calls []call
 	for _, wrong := range []string{"", secret[:len(secret)-1], secret + "x", mainTenant, mainTenant + ":" + secret, "null"} {
 		nobody := t.main.with(wrong)
-		calls = append(calls, call{nobody, generate, fields{}}, call{nobody, verify, attempt(issued, issued.OTP)},
-			call{nobody, unlock, fields{"identifier": "someone"}})
-		for _, path := range []string{resend, revoke, inspect} {
-			calls = append(calls, call{nobody, path, fields{"context": issued.Context}})
+		for _, path := range []string{generate, unlock, enroll, challenge} {
+			calls = append(calls, call{nobody, path, fields{"identifier": "someone"}})
+		}
+		for _, p := range places(issued, login, d) {
+			calls = append(calls, call{nobody, p.path, p.body(tokens[p.kind])})
 		}
 	}
 	refused := func(a answer) bool { return a.code == http.StatusUnauthorized }
 	got, err := inTurn(ctx, calls, func(a answer) bool { return !refused(a) })
 	if err == nil && got == 0 {
-		err = t.main.finish(ctx, issued)
+		err = unharmed(ctx, t.main, d, login, issued)
 	}
 	return outcome{tried: len(calls), evaluated: got, allowed: always(0)}, err
 }
