@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/otpd/otpd/internal/testtool"
 )
 
 // The documents that say how otpd is used and run.
@@ -23,6 +25,7 @@ const (
 	kubernetes = "../deploy/kubernetes-sidecar.yaml"
 	rules      = "../deploy/prometheus-rules.yaml"
 	ledgerPage = "../docs/ledger.md"
+	devicePage = "../docs/devices.md"
 )
 
 func readFile(tb testing.TB, name string) string {
@@ -61,7 +64,7 @@ func TestReadmeShowsTheLoop(t *testing.T) {
 }
 
 func TestReadmeCommandsDoWhatTheySay(t *testing.T) {
-	need(t, "CI", "bash", "curl")
+	testtool.Need(t, "CI", "bash", "curl")
 	url := startOtpd(t, "OTP_RESEND_COOLDOWN_SECONDS=0") // so that there is no need to sleep
 	commands := strings.NewReplacer("http://127.0.0.1:8080", url, "sleep 30\n", "").
 		Replace(strings.Join(blocks(t, readme, "tested"), ""))
@@ -69,21 +72,6 @@ func TestReadmeCommandsDoWhatTheySay(t *testing.T) {
 		`"otp":"`, `"INVALID_OTP"`, `"attempts_remaining":2`, `"status":"verified"`, `"OTP_ALREADY_USED"`,
 		`"state":"used"`, `"otp":"`, `"CONTEXT_SUPERSEDED"`, `"status":"revoked"`, `"CONTEXT_REVOKED"`,
 	)
-}
-
-// need skips a test for want of a program, or fails it if the environment variable is set, which says that
-// nothing may be skipped.
-func need(tb testing.TB, variable string, programs ...string) {
-	tb.Helper()
-	for _, program := range programs {
-		if _, err := exec.LookPath(program); err == nil {
-			continue
-		}
-		if os.Getenv(variable) != "" {
-			tb.Fatalf("%s is not installed, and %s is set", program, variable)
-		}
-		tb.Skipf("%s is not installed", program)
-	}
 }
 
 // shell runs commands, which must print the given texts in their order.
@@ -120,8 +108,8 @@ func freePort(tb testing.TB) string {
 }
 
 func TestReadmeStartsTwoReplicas(t *testing.T) {
-	need(t, "CI", "bash", "curl")
-	need(t, requireRedis, "redis-server")
+	testtool.Need(t, "CI", "bash", "curl")
+	testtool.Need(t, requireRedis, "redis-server")
 	commands := strings.NewReplacer("6390", freePort(t), "8082", freePort(t), "8083", freePort(t), "bin/otpd", built+"/otpd").
 		Replace(strings.Join(blocks(t, readme, "tested with Redis"), ""))
 	// The block ends what it has started, and so does a failure before that.
@@ -130,15 +118,25 @@ func TestReadmeStartsTwoReplicas(t *testing.T) {
 }
 
 func TestLedgerPageUnlocks(t *testing.T) {
-	need(t, "CI", "bash", "curl")
+	testtool.Need(t, "CI", "bash", "curl")
 	url := startOtpd(t)
 	shell(t, strings.ReplaceAll(blocks(t, ledgerPage, "tested")[0], "http://127.0.0.1:8080", url), `{"status":"unlocked"}`)
 }
 
+func TestDevicePageCommandsDoWhatTheySay(t *testing.T) {
+	testtool.Need(t, "CI", "bash", "curl", "oathtool")
+	url := startOtpd(t)
+	commands := strings.ReplaceAll(strings.Join(blocks(t, devicePage, "tested"), ""), "http://127.0.0.1:8080", url)
+	shell(t, commands,
+		"otpauth://totp/Example:you%40example.com?secret=", `"backup_codes":["`, `"status":"verified"`,
+		`"method":"totp"`, `"CODE_ALREADY_USED"`, `"methods":["pwd","otp","mfa"]`, `"CHALLENGE_ALREADY_USED"`,
+	)
+}
+
 // TestLedgerPageGivesEnoughRights runs otpd as the user that the page creates.
 func TestLedgerPageGivesEnoughRights(t *testing.T) {
-	need(t, "CI", "bash", "curl")
-	need(t, requireRedis, "redis-server", "redis-cli")
+	testtool.Need(t, "CI", "bash", "curl", "oathtool")
+	testtool.Need(t, requireRedis, "redis-server", "redis-cli")
 	port := freePort(t)
 	redis := exec.CommandContext(t.Context(), "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "")
 	redis.Dir = t.TempDir()
@@ -156,8 +154,10 @@ func TestLedgerPageGivesEnoughRights(t *testing.T) {
 	}
 	url := startOtpd(t, "OTP_RESEND_COOLDOWN_SECONDS=0", "OTP_LEDGER_TIMEOUT=5s", "OTP_LEDGER_URL=redis://otpd:password@127.0.0.1:"+port)
 	shell(t, strings.NewReplacer("http://127.0.0.1:8080", url, "sleep 30\n", "").
-		Replace(strings.Join(blocks(t, readme, "tested"), "")+strings.Join(blocks(t, ledgerPage, "tested"), "")),
-		`"INVALID_OTP"`, `"verified"`, `"OTP_ALREADY_USED"`, `"used"`, `"CONTEXT_SUPERSEDED"`, `"revoked"`, `"CONTEXT_REVOKED"`, `"unlocked"`)
+		Replace(strings.Join(slices.Concat(
+			blocks(t, readme, "tested"), blocks(t, ledgerPage, "tested"), blocks(t, devicePage, "tested")), "")),
+		`"INVALID_OTP"`, `"verified"`, `"OTP_ALREADY_USED"`, `"used"`, `"CONTEXT_SUPERSEDED"`, `"revoked"`, `"CONTEXT_REVOKED"`,
+		`"unlocked"`, `"backup_codes"`, `"verified"`, `"CODE_ALREADY_USED"`, `"verified"`, `"CHALLENGE_ALREADY_USED"`)
 	shell(t, "curl -sS "+url+"/readyz", `"ready"`)
 }
 
@@ -243,7 +243,7 @@ func TestReadmeListsEachVariable(t *testing.T) {
 
 func TestDocumentsNameRealVariables(t *testing.T) {
 	known := variables(t)
-	for _, file := range []string{readme, "../SECURITY.md", ledgerPage, "../CHANGELOG.md", compose, kubernetes, rules, "../Dockerfile"} {
+	for _, file := range []string{readme, "../SECURITY.md", ledgerPage, devicePage, "../CHANGELOG.md", compose, kubernetes, rules, "../Dockerfile"} {
 		for _, name := range regexp.MustCompile(`\bOTP_[A-Z_]*[A-Z]\b`).FindAllString(readFile(t, file), -1) {
 			_, isVariable := known[name]
 			if !isVariable && !slices.Contains(errorCodes(t), name) && name != "OTP_ERROR" { // django-otp-actions' own
