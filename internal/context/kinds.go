@@ -15,9 +15,11 @@ type Kind int
 const (
 	Device Kind = iota
 	Challenge
+	Refresh
+	Receipt
 )
 
-var kindNames = [...]string{Device: "device", Challenge: "challenge"}
+var kindNames = [...]string{Device: "device", Challenge: "challenge", Refresh: "refresh", Receipt: "receipt"}
 
 // String returns the kind's name.
 func (k Kind) String() string { return kindNames[k] }
