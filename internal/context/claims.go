@@ -17,6 +17,8 @@ const (
 	MaxMetadata   = 4 << 10  // bytes of compact JSON
 	MaxPurpose    = 64       // bytes
 	MaxNamespace  = 64       // bytes
+	MaxDelivery   = 1 << 10  // bytes of compact JSON
+	MaxSourceURL  = 1 << 10  // bytes
 	MaxRetryLimit = 1000     // of Claims.MaxRetries
 	MaxToken      = 10 << 10 // bytes of a sealed context
 
@@ -48,6 +50,9 @@ type Claims struct {
 	Length    int    // of the code, if it is not 6, so that a resend keeps it
 	Decoy     bool   // no code verifies it
 
+	Delivery  jsontext.Value // how otpd itself brings the code to its recipient; nil if the caller does
+	SourceURL string         // of the page where the verification began
+
 	// Subject is a keyed hash of Namespace and Identifier, for logs and ledgers; empty without an
 	// identifier. [Sealer.Open] and [Sealer.Seal] set it, under the key that first sealed the
 	// verification, so that it stays the same over a change of keys. A token holds it only if another key
@@ -75,6 +80,7 @@ func (c *Claims) wellFormed() bool {
 		c.Resends >= 0 && len(c.Purpose) <= MaxPurpose &&
 		(c.Binding == "" || isBase64URL(c.Binding, sha256.Size)) &&
 		len(c.Namespace) <= MaxNamespace && c.Length >= 0 &&
+		len(c.Delivery) <= MaxDelivery && len(c.SourceURL) <= MaxSourceURL &&
 		(c.Subject == "" || c.Identifier != nil && isBase64URL(c.Subject, idSize))
 }
 

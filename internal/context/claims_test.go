@@ -63,6 +63,8 @@ func TestClaimBounds(t *testing.T) {
 		{"alphabet", []string{"", `""`, `"letters"`}, []string{`null`, `1`, `[]`}},
 		{"length", []string{"", `0`, `8`}, badCounts},
 		{"decoy", []string{"", `true`}, []string{`null`, `false`, `1`, `"true"`}},
+		{"delivery", []string{"", `{}`, `{"a":"` + strings.Repeat("b", 1016) + `"}`}, []string{`null`, `""`, `[]`, `1`, `{"a":"` + strings.Repeat("b", 1017) + `"}`}},
+		{"source_url", []string{"", `""`, quoted(1024)}, []string{`null`, `1`, `{}`, quoted(1025)}},
 		{"extra", []string{""}, []string{`null`, `1`, `{}`}},
 		{"Identifier", []string{""}, []string{`null`, `"a"`}},
 		{"identifier ", []string{""}, []string{`null`}},
@@ -136,6 +138,7 @@ func TestEveryClaimSurvives(t *testing.T) {
 		Timestamp: 1767225600.1234567, OTPExpiry: 1767225900.001, SessionExpiry: maxTime, RetryCount: 2, MaxRetries: 1000,
 		ID: claims.ID, Resends: 4, Purpose: "pay\"ment", Binding: strings.Repeat("A", 43), Namespace: "shop",
 		Alphabet: "letters", Length: 12, Decoy: true, Subject: "DQ4PAAECAwQFBgcICQoLDA",
+		Delivery: jsontext.Value(`{"a":["b"]}`), SourceURL: "https://example.com/?a=\"b\"",
 	}
 	for i := range reflect.TypeFor[Claims]().NumField() {
 		if field := reflect.TypeFor[Claims]().Field(i); field.IsExported() && reflect.ValueOf(*claims).Field(i).IsZero() {
@@ -219,6 +222,13 @@ func TestBoundsKeepTheTokenBelowItsOwn(t *testing.T) {
 	claims.Timestamp, claims.OTPExpiry, claims.SessionExpiry = 1767225600.1234567, 1767225600.1234567, 1767225600.1234567
 	claims.RetryCount, claims.MaxRetries, claims.Resends, claims.Length = 1000, 1000, 1000000, 12
 	s := newSealer(t, keyA)
+	mustOpen(t, s, mustSeal(t, s, claims))
+
+	// A context that otpd delivers has more, and is otpd's own: without control characters in its texts.
+	identifier = strings.Repeat(`"`, MaxIdentifier)
+	claims.Purpose, claims.Namespace = strings.Repeat(`"`, MaxPurpose), strings.Repeat(`"`, MaxNamespace)
+	claims.Delivery = jsontext.Value(`{"a":"` + strings.Repeat("a", MaxDelivery-8) + `"}`)
+	claims.SourceURL = strings.Repeat("a", MaxSourceURL)
 	mustOpen(t, s, mustSeal(t, s, claims))
 }
 

@@ -47,6 +47,8 @@ var members = []member{
 	countMember("length", own, func(c *Claims) *int { return &c.Length }),
 	{"decoy", own, (*Claims).writeDecoy, (*Claims).readDecoy},
 	textMember("subject", func(c *Claims) *string { return &c.Subject }),
+	{"delivery", own, (*Claims).writeDelivery, (*Claims).readDelivery},
+	textMember("source_url", func(c *Claims) *string { return &c.SourceURL }),
 }
 
 // A decoy's JSON has one member more than another context's, which gets as many spaces at its end: the
@@ -284,6 +286,13 @@ func (c *Claims) readMetadata(value jsontext.Value) bool {
 // CompactMetadata returns metadata in the form in which it is sealed and measured: without white space,
 // and characters as themselves where they need no escape. Numbers keep their spelling.
 func CompactMetadata(metadata jsontext.Value) (jsontext.Value, error) { return json.Marshal(metadata) }
+
+func (c *Claims) writeDelivery(data []byte) []byte { return append(data, c.Delivery...) }
+
+func (c *Claims) readDelivery(value jsontext.Value) bool {
+	c.Delivery = bytes.Clone(value)
+	return value.Kind() == '{'
+}
 
 func (c *Claims) writeDecoy(data []byte) []byte {
 	if c.Decoy {

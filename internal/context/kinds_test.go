@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var kinds = []Kind{Device, Challenge}
+var kinds = []Kind{Device, Challenge, Refresh, Receipt}
 
 func mustSealAs(t testing.TB, s *Sealer, kind Kind, data string) string {
 	t.Helper()
