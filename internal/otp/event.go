@@ -35,15 +35,30 @@ type Event struct {
 	Purpose        string
 	IdentifierHash string // the context's Subject, 22 characters; empty without an identifier
 	RetryCount     int    // wrong codes so far
+	Channel        string // of a delivery, else empty
+	Reason         string // why a delivery failed, or that it was a decoy's; else empty
+	SourceCategory string // of a verification that succeeded, one of SourceCategories; else empty
 	Caller         Caller
 }
 
 // record reports an event.
 func (s *Service) record(name string, at time.Time, c *otpcontext.Claims, caller Caller) {
-	s.cfg.Audit(Event{
+	s.cfg.Audit(event(name, at, c, caller))
+}
+
+func (s *Service) recordVerified(source *Source, at time.Time, c *otpcontext.Claims, caller Caller) {
+	e := event(EventVerified, at, c, caller)
+	if source != nil {
+		e.SourceCategory = source.Category
+	}
+	s.cfg.Audit(e)
+}
+
+func event(name string, at time.Time, c *otpcontext.Claims, caller Caller) Event {
+	return Event{
 		Name: name, At: at, ID: c.ID, Purpose: c.Purpose, IdentifierHash: c.Subject, RetryCount: c.RetryCount,
 		Caller: caller,
-	})
+	}
 }
 
 // recordRefusal reports the event that the refusal of an attempt is, if it is one.

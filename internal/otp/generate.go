@@ -26,6 +26,7 @@ type GenerateRequest struct {
 	ExpirySeconds        *int           // of the code; the session lasts at least as long
 	SessionExpirySeconds *int           // of the verification; the code lasts at most as long
 	Decoy                bool           // for an answer like any other where there is nobody to send a code to
+	SourceURL            string         // of the page where the user began, as [CheckSourceURL] takes it
 }
 
 // Issued is a new code and the context that goes with it.
@@ -36,13 +37,20 @@ type Issued struct {
 	ExpiresAt         time.Time
 	SessionExpiresAt  time.Time
 	AttemptsRemaining int
+	IdentifierHash    string // as in [Event]
 }
 
 // Generate issues a code. The error for a value out of its bounds is a [*FieldError].
 func (s *Service) Generate(caller Caller, r GenerateRequest) (Issued, error) {
+	return s.GenerateFor(caller, r, nil)
+}
+
+// GenerateFor issues a code that is to be delivered in a way that the context keeps for a resend: a JSON object of
+// at most [otpcontext.MaxDelivery] bytes.
+func (s *Service) GenerateFor(caller Caller, r GenerateRequest, delivery jsontext.Value) (Issued, error) {
 	now := s.cfg.Now()
 	claims := s.newClaims(now)
-	claims.Namespace = caller.Namespace
+	claims.Namespace, claims.Delivery = caller.Namespace, delivery
 	for _, set := range []func(GenerateRequest, *otpcontext.Claims) error{
 		setText, setMetadata, setCode, setExpiry,
 	} {
@@ -111,6 +119,7 @@ func (s *Service) issue(claims *otpcontext.Claims, now time.Time) (Issued, error
 		ExpiresAt:         timeOf(claims.OTPExpiry),
 		SessionExpiresAt:  timeOf(claims.SessionExpiry),
 		AttemptsRemaining: max(0, claims.MaxRetries-claims.RetryCount),
+		IdentifierHash:    claims.Subject,
 	}, err
 }
 
@@ -126,7 +135,10 @@ func setText(r GenerateRequest, claims *otpcontext.Claims) error {
 	if len(r.Binding) > MaxBinding {
 		return &FieldError{"binding", fmt.Sprintf("must be at most %d bytes", MaxBinding)}
 	}
-	claims.Identifier, claims.Purpose, claims.Decoy = r.Identifier, r.Purpose, r.Decoy
+	if err := CheckSourceURL(r.SourceURL); err != nil {
+		return err
+	}
+	claims.Identifier, claims.Purpose, claims.Decoy, claims.SourceURL = r.Identifier, r.Purpose, r.Decoy, r.SourceURL
 	claims.Binding = bindingHash(r.Binding)
 	return nil
 }

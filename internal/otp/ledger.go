@@ -15,6 +15,8 @@ type Ledger interface {
 	Attempt(ctx context.Context, v Verification, right bool) (Outcome, error)
 	// Resend makes the context's code, if it is the newest and older than cooldown, give way to the next.
 	Resend(ctx context.Context, v Verification, cooldown time.Duration) (Outcome, error)
+	// Withdraw takes a Resend of v back.
+	Withdraw(ctx context.Context, v Verification) error
 	// Revoke ends the verification.
 	Revoke(ctx context.Context, v Verification) (Outcome, error)
 	// State says how the verification itself stands, and counts nothing.

@@ -18,6 +18,8 @@ type VerifyRequest struct {
 	Identifier *string // nil if it need not match
 	Purpose    string  // must be the one the context was issued with
 	Binding    string  // likewise
+
+	NeedsIdentifier bool // refuse a context for nobody with a [*FieldError] for issue
 }
 
 // Verified is what a right code gives.
@@ -29,6 +31,7 @@ type Verified struct {
 	RetryCount int // wrong codes before the right one
 	IssuedAt   time.Time
 	VerifiedAt time.Time
+	Source     *Source // nil if the context tells of none
 }
 
 // Verify judges one attempt. The error for a wrong code is a [*WrongCodeError], and while the identifier is
@@ -43,6 +46,9 @@ func (s *Service) Verify(ctx context.Context, caller Caller, r VerifyRequest) (V
 	if !isFor(claims, r) {
 		return Verified{}, ErrContextMismatch
 	}
+	if r.NeedsIdentifier && claims.Identifier == nil {
+		return Verified{}, &FieldError{"issue", "needs a context with an identifier"}
+	}
 	right, err := s.attempt(ctx, claims, r.OTP, now)
 	switch {
 	case err != nil:
@@ -52,7 +58,8 @@ func (s *Service) Verify(ctx context.Context, caller Caller, r VerifyRequest) (V
 		s.record(EventFailed, now, claims, caller)
 		return Verified{}, s.wrongCode(claims, now)
 	}
-	s.record(EventVerified, now, claims, caller)
+	source := sourceOf(claims)
+	s.recordVerified(source, now, claims, caller)
 	return Verified{
 		ID:         claims.ID,
 		Identifier: claims.Identifier,
@@ -61,7 +68,17 @@ func (s *Service) Verify(ctx context.Context, caller Caller, r VerifyRequest) (V
 		RetryCount: claims.RetryCount,
 		IssuedAt:   timeOf(claims.Timestamp),
 		VerifiedAt: now.UTC().Truncate(time.Millisecond),
+		Source:     source,
 	}, nil
+}
+
+// sourceOf returns where the user came from, nil if the context does not tell.
+func sourceOf(c *otpcontext.Claims) *Source {
+	if CheckSourceURL(c.SourceURL) != nil || c.SourceURL == "" {
+		return nil
+	}
+	source := SourceOf(c.SourceURL)
+	return &source
 }
 
 // isFor reports whether the context was issued for what the caller wants it for.

@@ -1,0 +1,34 @@
+package delivery
+
+import (
+	"context"
+
+	"github.com/otpd/otpd/internal/otp"
+)
+
+// Resend issues a new code in place of another, as [otp.Service.Resend] does, and if that was sent, sends it: over
+// the next of its channels, or the last one again. If that fails, it is as if there had been no resend. The errors
+// are those of otp.Service.Resend and of [Service.Send].
+func (s *Service) Resend(ctx context.Context, caller otp.Caller, i Idempotency, r otp.ResendRequest) (Sent, error) {
+	ctx = context.WithoutCancel(ctx)
+	return s.once(ctx, caller, i, func() (Sent, error) {
+		resent, err := s.cfg.Codes.Resend(ctx, caller, r)
+		if err != nil || resent.Delivery == nil {
+			return Sent{Issued: resent.Issued}, err
+		}
+		sent, err := s.deliverAgain(ctx, caller, resent)
+		if err != nil {
+			// If the ledger does not answer to this, the old code stays dead, which costs a resend and nothing else.
+			_ = resent.Withdraw(ctx)
+		}
+		return sent, err
+	})
+}
+
+func (s *Service) deliverAgain(ctx context.Context, caller otp.Caller, r otp.Resent) (Sent, error) {
+	p, err := openPlan(r.Delivery)
+	if err != nil {
+		return Sent{}, err
+	}
+	return s.deliver(ctx, caller, p, min(r.Resends, len(p.Routes)-1), order{r.Issued, r.Purpose, r.Decoy})
+}

@@ -1,0 +1,144 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/otpd/otpd/internal/otp"
+)
+
+// SendRequest asks for a code and its delivery.
+type SendRequest struct {
+	Code      otp.GenerateRequest // without an identifier, it is for the first address
+	Routes    []Route             // tried in this order, 1 to 1 + MaxFallbacks
+	Locale    string              // BCP 47; empty for English
+	Template  string              // empty for the default one
+	Variables map[string]string   // for the template
+}
+
+// Sent is a code that is on its way to its recipient. OTP is empty, unless the caller delivers it.
+type Sent struct {
+	otp.Issued
+	Channel    string // over which the code was sent; empty if the caller delivers it
+	ToMasked   string
+	DeliveryID string
+}
+
+// Send issues a code and delivers it. Beside those of [otp.Service.Generate] its errors are [*Failure],
+// [*LimitError], [ErrNotConfigured], [ErrOverloaded] and, with an idempotency key, [ErrKeyReused], [ErrKeyInUse] and
+// [otp.ErrLedgerDisabled]. After any of them nothing has been counted.
+func (s *Service) Send(ctx context.Context, caller otp.Caller, i Idempotency, r SendRequest) (Sent, error) {
+	p, err := s.newPlan(r)
+	if err != nil {
+		return Sent{}, err
+	}
+	sealed, err := p.seal()
+	if err != nil {
+		return Sent{}, err
+	}
+	if r.Code.Identifier == nil {
+		r.Code.Identifier = &p.Routes[0].To
+	}
+	ctx = context.WithoutCancel(ctx) // what is on its way stays so, and its answer is kept
+	return s.once(ctx, caller, i, func() (Sent, error) {
+		issued, err := s.cfg.Codes.GenerateFor(caller, r.Code, sealed)
+		if err != nil {
+			return Sent{}, err
+		}
+		return s.deliver(ctx, caller, p, 0, order{issued, r.Code.Purpose, r.Code.Decoy})
+	})
+}
+
+// order is what is to be delivered.
+type order struct {
+	issued  otp.Issued
+	purpose string
+	decoy   bool
+}
+
+// remark tells the operator, and nobody else, that a code was not really sent.
+func (o order) remark() string {
+	if o.decoy {
+		return "decoy"
+	}
+	return ""
+}
+
+// deliver sends a code along the routes of p, from one on, until it has arrived. Each has an equal part of the time
+// that is left. The error is that of the last.
+func (s *Service) deliver(ctx context.Context, caller otp.Caller, p plan, from int, o order) (sent Sent, err error) {
+	deadline := time.Now().Add(s.cfg.Timeout)
+	for i, route := range p.Routes[from:] {
+		m := p.message(route)
+		m.ID, m.Code, m.Purpose = otp.NewID(), o.issued.OTP, o.purpose
+		m.VerificationID, m.ExpiresAt, m.SentAt = o.issued.ID, o.issued.ExpiresAt, s.cfg.Now()
+		part := time.Until(deadline) / time.Duration(len(p.Routes)-from-i)
+		sent, err = s.deliverOn(ctx, caller, route, m, part, o)
+		if _, failed := errors.AsType[*Failure](err); !failed {
+			return sent, err
+		}
+	}
+	return sent, err
+}
+
+// deliverOn delivers m over one route, and counts it unless that fails.
+func (s *Service) deliverOn(ctx context.Context, caller otp.Caller, route Route, m Message, timeout time.Duration, o order) (Sent, error) {
+	channel, err := s.channel(route.Channel)
+	if err != nil {
+		return Sent{}, err
+	}
+	recipient, err := channel.Recipient(route.To)
+	if err != nil {
+		return Sent{}, err
+	}
+	lane := s.lanes[route.Channel]
+	select {
+	case lane.slots <- struct{}{}:
+		defer func() { <-lane.slots }()
+	default:
+		return Sent{}, ErrOverloaded
+	}
+	refund, err := s.spend(ctx, caller, route.Channel, recipient, m.SentAt)
+	if err != nil {
+		if _, limited := errors.AsType[*LimitError](err); limited {
+			s.record(EventLimited, route.Channel, "", m.SentAt, o.issued, m, caller)
+		}
+		return Sent{}, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := s.hand(bounded, route.Channel, channel, m, o.decoy); err != nil {
+		refund(ctx)
+		s.record(EventFailed, route.Channel, err.Reason, m.SentAt, o.issued, m, caller)
+		return Sent{}, err
+	}
+	s.record(EventSent, route.Channel, o.remark(), m.SentAt, o.issued, m, caller)
+	sent := Sent{Issued: o.issued, Channel: route.Channel, ToMasked: recipient.Masked, DeliveryID: m.ID}
+	sent.OTP = ""
+	return sent, nil
+}
+
+// hand hands m over to a channel, or pretends to.
+func (s *Service) hand(ctx context.Context, name string, channel Channel, m Message, decoy bool) *Failure {
+	pace, start := &s.lanes[name].pace, time.Now()
+	if decoy {
+		return pace.pretend(ctx, start)
+	}
+	failure := failureOf(channel.Deliver(ctx, m))
+	took := time.Since(start)
+	pace.note(outcome{start, took, failure})
+	s.cfg.Observe(name, took, failure)
+	return failure
+}
+
+// failureOf returns the error of a channel as what it must be.
+func failureOf(err error) *Failure {
+	if err == nil {
+		return nil
+	}
+	if failure, ok := errors.AsType[*Failure](err); ok {
+		return failure
+	}
+	return &Failure{Reason: "an unexpected error"}
+}
