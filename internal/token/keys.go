@@ -17,12 +17,12 @@ type Keys struct{ current atomic.Pointer[KeySet] }
 // new one.
 func (k *Keys) Use(set *KeySet) { k.current.Store(set) }
 
-// JWKS returns the public keys as a JWK Set (RFC 7517 §5), in JSON. A nil k has none.
-func (k *Keys) JWKS() []byte {
-	if k == nil {
+// JWKS returns the public keys as a JWK Set (RFC 7517 §5), in JSON. Without tokens there are none.
+func (s *Service) JWKS() []byte {
+	if s.Enabled() != nil {
 		return []byte(`{"keys":[]}`)
 	}
-	return k.current.Load().jwks
+	return s.cfg.Keys.current.Load().jwks
 }
 
 // KeySet is a list of keys that does not change: the first signs, all verify and are published. To replace a key
