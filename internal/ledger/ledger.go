@@ -1,7 +1,8 @@
 // Package ledger remembers what sealed contexts cannot: which verification has succeeded, was revoked
-// or got a newer code, how many wrong codes it has seen, and how many whom it is for. It trusts the
-// service to pass ids and subjects that nobody else can choose and a time that does not jump, and keeps
-// each entry until its verification would end by itself.
+// or got a newer code, how many wrong codes it has seen, and how many whom it is for; what holds for the devices and
+// the refresh tokens that callers keep; how often somebody was written to of late, and what a request was answered
+// that may come again. It trusts the service to pass ids, subjects and keys that nobody else can choose and a time
+// that does not jump, and keeps each entry until it would end by itself.
 package ledger
 
 import "time"

@@ -32,6 +32,7 @@ func (l *lostCommands) add(c command) {
 		l.count.Add(-1)
 		return
 	}
+	c.args = nil // which may be long, and is not needed any more
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.byKey == nil {

@@ -22,26 +22,30 @@ const (
 // Memory is a ledger for one process, lost with it. It is safe for concurrent use; each operation is
 // atomic.
 type Memory struct {
-	throttle   Throttle
-	maxEntries int64
-	entries    atomic.Int64
-	seed       maphash.Seed
-	shards     [shardCount]shard
-	stop       chan struct{}
-	stopped    sync.WaitGroup
+	throttle     Throttle
+	maxEntries   int64
+	entries      atomic.Int64
+	receiptBytes atomic.Int64
+	seed         maphash.Seed
+	shards       [shardCount]shard
+	stop         chan struct{}
+	stopped      sync.WaitGroup
 }
 
-// shard holds the entries of some devices and subjects, and of all the subjects' verifications, so that an
-// operation needs one lock.
+// shard holds the entries of some devices, subjects and other keys, and of all the subjects' verifications, so that
+// an operation needs one lock.
 type shard struct {
 	mu            sync.Mutex
 	verifications map[key]verification
 	failures      map[key]failures
 	devices       map[key]device
+	spends        map[key]spends
+	manySpends    map[key]manySpends
+	receipts      map[key]receipt
 }
 
-// key is a verification's or a device's id, or a subject. It is held by value, as all of an entry is, so that the
-// garbage collector has nothing to follow through a million of them.
+// key is a verification's or a device's id, a subject, or what else is counted or kept. It is held by value, as all
+// of most entries is, so that the garbage collector has nothing to follow through a million of them.
 type key [22]byte
 
 type verification struct {
@@ -61,8 +65,9 @@ type failures struct {
 // NewMemory returns an empty ledger for at most maxEntries: a verification has one from its first
 // attempt, resend or revocation to its end, and a subject from its first failure to a success, an
 // unlock, or the end of the 7th day after the last; a device has one from the first operation that leaves
-// something behind to when the last of it may be forgotten. [Memory.Close] ends its sweeper. A nil now means
-// [time.Now].
+// something behind to when the last of it may be forgotten. A family of refresh tokens has one until its newest
+// token ends; a receipt has one; and what is spent has one, and if that was more than 4 times, one more for each 16.
+// [Memory.Close] ends its sweeper. A nil now means [time.Now].
 func NewMemory(maxEntries int, throttle Throttle, now func() time.Time) *Memory {
 	if now == nil {
 		now = time.Now
@@ -71,9 +76,7 @@ func NewMemory(maxEntries int, throttle Throttle, now func() time.Time) *Memory 
 		throttle: throttle, maxEntries: int64(maxEntries), seed: maphash.MakeSeed(), stop: make(chan struct{}),
 	}
 	for i := range m.shards {
-		m.shards[i].verifications = make(map[key]verification)
-		m.shards[i].failures = make(map[key]failures)
-		m.shards[i].devices = make(map[key]device)
+		m.shards[i].clear()
 	}
 	m.stopped.Go(func() { m.sweepUntilStopped(now) })
 	return m
@@ -234,8 +237,13 @@ func (m *Memory) reserve(newVerification, newSubject bool) bool {
 			needed++
 		}
 	}
-	if needed > 0 && m.entries.Add(needed) > m.maxEntries {
-		m.entries.Add(-needed)
+	return needed == 0 || m.take(needed)
+}
+
+// take reports whether there is room for so many entries more, and takes it. Fewer than none are given back.
+func (m *Memory) take(more int64) bool {
+	if m.entries.Add(more) > m.maxEntries && more > 0 {
+		m.entries.Add(-more)
 		return false
 	}
 	return true
@@ -274,12 +282,15 @@ func (m *Memory) sweepUntilStopped(now func() time.Time) {
 // sweep drops what is to be forgotten by now, a shard at a time, so that no operation waits for long.
 func (m *Memory) sweep(now time.Time) {
 	for i := range m.shards {
-		m.entries.Add(int64(-m.shards[i].sweep(now.Unix())))
+		dropped, bytes := m.shards[i].sweep(now.Unix())
+		m.entries.Add(-dropped)
+		m.receiptBytes.Add(-bytes)
 		runtime.Gosched() // on a single processor, nobody else would get to run before the end
 	}
 }
 
-func (s *shard) sweep(now int64) (dropped int) {
+// sweep returns how many entries it has dropped, and the bytes of receipts among them.
+func (s *shard) sweep(now int64) (dropped, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.len()
@@ -298,12 +309,41 @@ func (s *shard) sweep(now int64) (dropped int) {
 			delete(s.devices, k)
 		}
 	}
+	for k, few := range s.spends {
+		if few.forgetAt <= now {
+			delete(s.spends, k)
+		}
+	}
+	for k, many := range s.manySpends {
+		if many.forgetAt <= now {
+			delete(s.manySpends, k)
+		}
+	}
+	for k, r := range s.receipts {
+		if r.forgetAt <= now {
+			bytes += s.forgetReceipt(k)
+		}
+	}
 	left := s.len()
 	if left == 0 && before > 0 { // none shrinks by itself
-		s.verifications, s.failures = make(map[key]verification), make(map[key]failures)
-		s.devices = make(map[key]device)
+		s.clear()
 	}
-	return before - left
+	return before - left, bytes
 }
 
-func (s *shard) len() int { return len(s.verifications) + len(s.failures) + len(s.devices) }
+func (s *shard) clear() {
+	s.verifications, s.failures = make(map[key]verification), make(map[key]failures)
+	s.devices = make(map[key]device)
+	s.spends, s.manySpends = make(map[key]spends), make(map[key]manySpends)
+	s.receipts = make(map[key]receipt)
+}
+
+// len returns the number of entries.
+func (s *shard) len() int64 {
+	n := len(s.verifications) + len(s.failures) + len(s.devices) + len(s.spends) + len(s.receipts)
+	entries := int64(n)
+	for _, many := range s.manySpends {
+		entries += spendEntries(len(many.times))
+	}
+	return entries
+}

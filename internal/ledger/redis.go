@@ -36,7 +36,7 @@ var undoScript string
 var (
 	attemptLua = rueidis.NewLuaScript(recallScript + attemptScript)
 	resendLua  = rueidis.NewLuaScript(recallScript + resendScript)
-	revokeLua  = rueidis.NewLuaScript(recallScript + revokeScript)
+	revokeLua  = rueidis.NewLuaScript(recallScript + extendScript + revokeScript)
 	stateLua   = rueidis.NewLuaScript(recallScript + stateScript)
 	undoLua    = rueidis.NewLuaScript(undoScript)
 )
@@ -183,7 +183,7 @@ func (r *Redis) Ping(ctx context.Context) error {
 	}).Error()
 }
 
-// command is one call of a script on a verification or a device.
+// command is one call of a script.
 type command struct {
 	keys, args []string
 	nonce      string

@@ -1,2 +1,2 @@
-remember('r', 1)
+remember_longer('r', 1)
 return {'admitted', attempts, 0, nonce}
