@@ -9,8 +9,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/otpd/otpd/internal/challenge"
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
 )
 
 // newRegistry returns a registry that knows the process, the Go runtime and the build.
@@ -37,15 +39,18 @@ func countEntries(entries func() int, limit int, registry prometheus.Registerer)
 	registry.MustRegister(most)
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "otpd_ledger_entries",
-		Help: "Verifications, identifiers with failures, devices and challenges that the ledger in this process remembers.",
+		Help: "Entries of the ledger in this process: one for each verification, challenge, device, family of refresh " +
+			"tokens, receipt, identifier with failures and recipient, and more for a recipient of many messages.",
 	}, func() float64 { return float64(entries()) }))
 }
 
-// ledgerOfAll is a ledger for codes, devices and challenges.
+// ledgerOfAll is a ledger for codes, devices, challenges, deliveries and tokens.
 type ledgerOfAll interface {
 	otp.Ledger
 	device.Ledger
 	challenge.Ledger
+	delivery.Ledger
+	token.Ledger
 }
 
 // meteredLedger counts and times the operations of a ledger.
@@ -53,6 +58,7 @@ type meteredLedger struct {
 	ledgerOfAll
 	attempt, resend, revoke, state, unlock, ping, claim                      ledgerMetrics
 	attemptDevice, renewDevice, disableDevice, forgiveDevice, deviceStanding ledgerMetrics
+	withdraw, spend, reserve, settle, refresh                                ledgerMetrics
 }
 
 type ledgerMetrics struct {
@@ -87,6 +93,7 @@ func newMeteredLedger(l ledgerOfAll, registry prometheus.Registerer) *meteredLed
 		unlock: of("unlock"), ping: of("ping"), claim: of("claim"),
 		attemptDevice: of("attempt_device"), renewDevice: of("renew_device"),
 		disableDevice: of("disable_device"), forgiveDevice: of("forgive_device"), deviceStanding: of("device_standing"),
+		withdraw: of("withdraw"), spend: of("spend"), reserve: of("reserve"), settle: of("settle"), refresh: of("refresh"),
 	}
 }
 
@@ -181,4 +188,41 @@ func (m *meteredLedger) DeviceStanding(ctx context.Context, v device.Version) (d
 	standing, err := m.ledgerOfAll.DeviceStanding(ctx, v)
 	m.deviceStanding.done(start, err)
 	return standing, err
+}
+
+func (m *meteredLedger) Withdraw(ctx context.Context, v otp.Verification) error {
+	start := time.Now()
+	err := m.ledgerOfAll.Withdraw(ctx, v)
+	m.withdraw.done(start, err)
+	return err
+}
+
+func (m *meteredLedger) Spend(
+	ctx context.Context, key string, now time.Time, windows []delivery.Window,
+) (time.Duration, func(context.Context), error) {
+	start := time.Now()
+	wait, refund, err := m.ledgerOfAll.Spend(ctx, key, now, windows)
+	m.spend.done(start, err)
+	return wait, refund, err
+}
+
+func (m *meteredLedger) Reserve(ctx context.Context, key, value string, ttl time.Duration, now time.Time) (string, error) {
+	start := time.Now()
+	held, err := m.ledgerOfAll.Reserve(ctx, key, value, ttl, now)
+	m.reserve.done(start, err)
+	return held, err
+}
+
+func (m *meteredLedger) Settle(ctx context.Context, key, own, value string, ttl time.Duration, now time.Time) error {
+	start := time.Now()
+	err := m.ledgerOfAll.Settle(ctx, key, own, value, ttl, now)
+	m.settle.done(start, err)
+	return err
+}
+
+func (m *meteredLedger) Refresh(ctx context.Context, v otp.Verification) (otp.Outcome, error) {
+	start := time.Now()
+	outcome, err := m.ledgerOfAll.Refresh(ctx, v)
+	m.refresh.done(start, err)
+	return outcome, err
 }
