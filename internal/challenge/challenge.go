@@ -157,6 +157,9 @@ type Completed struct {
 	Purpose    string
 	Methods    []string         // those of the request and what this step adds, as RFC 8176 names it
 	Device     *device.Verified // nil if it was a context's code
+	Source     *otp.Source      // of the context, nil if it tells of none or if it was a device's code
+
+	CompletedAt time.Time
 }
 
 // Complete judges one attempt. What it is made with must be of the challenge's identifier, and a context of its
@@ -176,16 +179,16 @@ func (s *Service) Complete(ctx context.Context, caller otp.Caller, r CompleteReq
 	if err := refusal(outcome, err); err != nil {
 		return Completed{}, err
 	}
-	verified, err := s.verify(ctx, caller, c, r)
-	if err != nil {
+	completed := Completed{
+		ID: c.ID, Identifier: c.Identifier, Metadata: c.Metadata, Purpose: c.Purpose, Methods: Methods(c.Methods),
+		CompletedAt: now.UTC().Truncate(time.Millisecond),
+	}
+	if completed.Device, completed.Source, err = s.verify(ctx, caller, c, r); err != nil {
 		release(ctx)
 		return Completed{}, err
 	}
 	s.record(EventCompleted, c, caller, now)
-	return Completed{
-		ID: c.ID, Identifier: c.Identifier, Metadata: c.Metadata, Purpose: c.Purpose, Methods: methods(c.Methods),
-		Device: verified,
-	}, nil
+	return completed, nil
 }
 
 // open returns the claims of a challenge that the caller may use.
@@ -206,18 +209,18 @@ func (c *claims) wellFormed() bool {
 	return otp.IsID(c.ID) && check(IssueRequest{Identifier: c.Identifier, Purpose: c.Purpose, Methods: c.Methods}) == nil
 }
 
-// verify judges the code. The device is nil if it is a context's.
-func (s *Service) verify(ctx context.Context, caller otp.Caller, c *claims, r CompleteRequest) (*device.Verified, error) {
+// verify judges the code. Of what it returns, one is nil.
+func (s *Service) verify(ctx context.Context, caller otp.Caller, c *claims, r CompleteRequest) (*device.Verified, *otp.Source, error) {
 	if r.Context != "" {
-		_, err := s.cfg.Codes.Verify(ctx, caller, otp.VerifyRequest{
+		verified, err := s.cfg.Codes.Verify(ctx, caller, otp.VerifyRequest{
 			OTP: r.OTP, Context: r.Context, Identifier: &c.Identifier, Purpose: c.Purpose, Binding: r.Binding,
 		})
-		return nil, err
+		return nil, verified.Source, err
 	}
 	verified, err := s.cfg.Devices.Verify(ctx, caller, device.VerifyRequest{
 		Device: r.Device, Identifier: &c.Identifier, OTP: r.OTP, BackupCode: r.BackupCode,
 	})
-	return &verified, err
+	return &verified, nil, err
 }
 
 // verification returns a challenge as a ledger sees it.

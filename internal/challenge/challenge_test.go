@@ -38,6 +38,7 @@ func TestCompleteByADevice(t *testing.T) {
 		completed.Device = nil
 		want := Completed{
 			ID: issued.ID, Identifier: ann, Metadata: jsontext.Value(`{"n":1.0}`), Purpose: "login", Methods: []string{"pwd", "otp", "mfa"},
+			CompletedAt: start.Add(time.Minute),
 		}
 		if !reflect.DeepEqual(completed, want) {
 			t.Errorf("%+v\nwant %+v", completed, want)

@@ -11,8 +11,8 @@ const (
 // otherFactors are the methods that are no possession, as a code is: with one of them the login has two factors.
 var otherFactors = []string{"pwd", "pin", "kba", "face", "fpt", "iris", "retina", "vbm"}
 
-// methods returns what a login amounts to once a code has been right, after what has been done before.
-func methods(done []string) []string {
+// Methods returns what a login amounts to once a code has been right, after what has been done before.
+func Methods(done []string) []string {
 	all := slices.Clone(done)
 	add := func(method string) {
 		if !slices.Contains(all, method) {

@@ -14,17 +14,17 @@ var recipientWindows = []Window{{1, time.Minute}, {5, 10 * time.Minute}, {20, 24
 // spend counts a message against the recipient's limits and, if it has one, the budget of its prefix, until refund
 // is called. Decoys are counted as well: to be limited must not tell them from others.
 func (s *Service) spend(ctx context.Context, caller otp.Caller, channel string, r Recipient, now time.Time) (refund func(context.Context), err error) {
-	refund, err = s.spendKey(ctx, caller, "recipient\x00"+channel+"\x00"+r.Counted, now, recipientWindows)
+	message, err := s.spendKey(ctx, caller, "recipient\x00"+channel+"\x00"+r.Counted, now, recipientWindows)
 	if err != nil || r.Prefix == "" || s.cfg.SMSBudget == 0 {
-		return refund, err
+		return message, err
 	}
 	budget, err := s.spendKey(ctx, caller, "budget\x00"+r.Prefix, now, []Window{{s.cfg.SMSBudget, time.Hour}})
 	if err != nil {
-		refund(ctx)
+		message(ctx)
 		return nil, err
 	}
 	return func(ctx context.Context) {
-		refund(ctx)
+		message(ctx)
 		budget(ctx)
 	}, nil
 }

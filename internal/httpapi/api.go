@@ -16,8 +16,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/otpd/otpd/internal/challenge"
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
 )
 
 // Config is what an [API] is made of. Every field is needed but Keys and GuardHost.
@@ -25,6 +27,8 @@ type Config struct {
 	Service    *otp.Service
 	Devices    *device.Service
 	Challenges *challenge.Service
+	Delivery   *delivery.Service
+	Tokens     *token.Service
 	Keys       *Keys // who may call; nil for anyone who can reach the listener
 	GuardHost  bool  // answer only requests for a loopback host
 	Log        *slog.Logger
@@ -38,6 +42,8 @@ type API struct {
 	service    *otp.Service
 	devices    *device.Service
 	challenges *challenge.Service
+	delivery   *delivery.Service
+	tokens     *token.Service
 	keys       *Keys
 	log        *slog.Logger
 	metrics    *metrics
@@ -49,7 +55,7 @@ type API struct {
 func New(cfg Config) *API {
 	a := &API{
 		service: cfg.Service, devices: cfg.Devices, challenges: cfg.Challenges,
-		keys: cfg.Keys, log: cfg.Log, metrics: newMetrics(cfg.Metrics),
+		delivery: cfg.Delivery, tokens: cfg.Tokens, keys: cfg.Keys, log: cfg.Log, metrics: newMetrics(cfg.Metrics),
 	}
 	r := chi.NewRouter()
 	r.Use(identifyRequest, a.instrument, a.recoverPanic)
@@ -61,6 +67,7 @@ func New(cfg Config) *API {
 	r.MethodNotAllowed(a.methodNotAllowed)
 
 	r.Post("/v1/otp/generate", post(a, a.generate))
+	r.Post("/v1/otp/send", post(a, a.send))
 	r.Post("/v1/otp/verify", post(a, a.verify))
 	r.Post("/v1/otp/resend", post(a, a.resend))
 	r.Post("/v1/otp/revoke", post(a, a.revoke))
@@ -78,6 +85,10 @@ func New(cfg Config) *API {
 	r.Post("/v1/devices/disable", post(a, a.disable))
 	r.Post("/v1/challenges", post(a, a.issueChallenge))
 	r.Post("/v1/challenges/verify", post(a, a.completeChallenge))
+	r.Post("/v1/tokens/refresh", post(a, a.refresh))
+	r.Post("/v1/tokens/introspect", post(a, a.introspect))
+	r.Post("/v1/tokens/revoke", post(a, a.revokeToken))
+	r.Get("/.well-known/jwks.json", a.jwks)
 	r.Get("/openapi.yaml", contractYAML(cfg.Contract))
 	r.Get("/openapi.json", contractJSON(cfg.Contract))
 	r.Get("/healthz", a.healthz)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/otpd/otpd/internal/challenge"
 	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
 )
 
 type challengeRequest struct {
@@ -40,9 +41,13 @@ type completeRequest struct {
 	OTP        string `json:"otp"`
 	BackupCode string `json:"backup_code"`
 	Binding    string `json:"binding"`
+	Issue      string `json:"issue"`
 }
 
-type completeAnswer challenge.Completed
+type completeAnswer struct {
+	challenge.Completed
+	tokens *token.Tokens // nil if none were asked for
+}
 
 func (a *completeAnswer) members(o *object) {
 	o.token("status", "verified")
@@ -55,6 +60,10 @@ func (a *completeAnswer) members(o *object) {
 		o.token("device", a.Device.Device)
 		o.token("device_id", a.Device.DeviceID)
 		writeMethod(o, a.Device)
+	}
+	writeSource(o, a.Source)
+	if a.tokens != nil {
+		writeTokens(o, a.tokens)
 	}
 }
 
@@ -75,6 +84,18 @@ func (a *API) completeChallenge(ctx context.Context, caller otp.Caller, q comple
 			return nil, &otp.FieldError{Field: both.field, Reason: "must not be given together with " + both.with}
 		}
 	}
-	completed, err := a.challenges.Complete(ctx, caller, challenge.CompleteRequest(q))
-	return (*completeAnswer)(&completed), err
+	if err := a.mayIssue(q.Issue); err != nil {
+		return nil, err
+	}
+	completed, err := a.challenges.Complete(ctx, caller, challenge.CompleteRequest{
+		Challenge: q.Challenge, Device: q.Device, Context: q.Context, OTP: q.OTP, BackupCode: q.BackupCode, Binding: q.Binding,
+	})
+	if err != nil || q.Issue == "" {
+		return &completeAnswer{Completed: completed}, err
+	}
+	tokens, err := a.tokens.Issue(caller, token.Login{
+		Subject: completed.Identifier, Purpose: completed.Purpose, Methods: completed.Methods,
+		At: completed.CompletedAt, VerificationID: completed.ID,
+	})
+	return &completeAnswer{completed, &tokens}, err
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,18 +64,22 @@ func refuseNull(body []byte) error {
 		case field == "identifier", field == "metadata":
 		case value.Kind() == 'n':
 			return &otp.FieldError{Field: field, Reason: "must not be null"}
-		case value.Kind() == '[' && hasNull(value):
-			return &otp.FieldError{Field: field, Reason: notStrings}
+		case (value.Kind() == '[' || value.Kind() == '{') && hasNull(value):
+			return &otp.FieldError{Field: field, Reason: shapeOf(field)}
 		}
 	}
 	return nil
 }
 
-// hasNull reports whether a list of strings has a null among them.
-func hasNull(list jsontext.Value) bool {
-	var elements []*string
-	_ = json.Unmarshal(list, &elements) // has been decoded before
-	return slices.Contains(elements, nil)
+// hasNull reports whether a list or an object that has been decoded has a null anywhere in it.
+func hasNull(value jsontext.Value) bool {
+	dec := jsontext.NewDecoder(bytes.NewReader(value))
+	for {
+		token, err := dec.ReadToken()
+		if err != nil || token.Kind() == 'n' {
+			return err == nil
+		}
+	}
 }
 
 func isJSON(contentType string) bool {
@@ -110,7 +113,16 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, body *bytes.B
 	return nil
 }
 
-const notStrings = "must be a list of strings"
+// shapeOf says what a field must be that is more than one value.
+func shapeOf(field string) string {
+	switch field {
+	case "fallback":
+		return "must be a list of channels, or of objects with channel and to"
+	case "variables":
+		return "must be an object whose values are strings"
+	}
+	return "must be a list of strings"
+}
 
 var errNotAnObject = &otp.FieldError{Reason: "must be a JSON object"}
 
@@ -139,12 +151,12 @@ func semanticReason(err *json.SemanticError, field string) string {
 	switch {
 	case errors.Is(err.Err, json.ErrUnknownName) && field == "":
 		return "has a field that this request has not"
-	case errors.Is(err.Err, json.ErrUnknownName):
+	case errors.Is(err.Err, json.ErrUnknownName) && field != "fallback":
 		return "is not a field of this request"
 	case (field == "otp" || field == "next_otp") && err.JSONKind == '0':
 		return "must be a string: a number would lose its leading zeros"
-	case err.JSONPointer.Parent() != "":
-		return notStrings
+	case err.JSONPointer.Parent() != "", field == "fallback", field == "variables":
+		return shapeOf(field)
 	case err.GoType == nil:
 		return errNotAnObject.Reason
 	}
@@ -156,7 +168,7 @@ func semanticReason(err *json.SemanticError, field string) string {
 	case reflect.Bool:
 		return "must be true or false"
 	case reflect.Slice:
-		return notStrings
+		return shapeOf(field)
 	}
 	return errNotAnObject.Reason
 }

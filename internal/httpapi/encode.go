@@ -23,7 +23,7 @@ var (
 func writeJSON(w http.ResponseWriter, status int, a answer) {
 	o := objects.Get().(*object)
 	defer objects.Put(o)
-	o.data = append(o.data[:0], '{')
+	o.data, o.begun = append(o.data[:0], '{'), 1
 	a.members(o)
 	o.data = append(o.data, '}')
 	header := w.Header()
@@ -34,13 +34,16 @@ func writeJSON(w http.ResponseWriter, status int, a answer) {
 }
 
 // object is a JSON object that is being written.
-type object struct{ data []byte }
+type object struct {
+	data  []byte
+	begun int // where its first member begins
+}
 
 var objects = sync.Pool{New: func() any { return new(object) }}
 
 // name begins a member. It and all other names need no escape.
 func (o *object) name(name string) {
-	if len(o.data) > 1 {
+	if len(o.data) > o.begun {
 		o.data = append(o.data, ',')
 	}
 	o.data = append(append(append(o.data, '"'), name...), '"', ':')

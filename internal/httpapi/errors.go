@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/otpd/otpd/internal/challenge"
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
 )
 
 var (
@@ -56,6 +58,13 @@ var failures = []struct {
 	{challenge.ErrInvalid, failure{400, "INVALID_CHALLENGE", "Invalid challenge."}},
 	{challenge.ErrExpired, failure{410, "CHALLENGE_EXPIRED", "The challenge has expired. Begin the login again."}},
 	{challenge.ErrAlreadyUsed, failure{409, "CHALLENGE_ALREADY_USED", "The challenge was completed before, or another attempt at it is under way."}},
+	{delivery.ErrNotConfigured, failure{400, "CHANNEL_NOT_CONFIGURED", "This service is not set up to send over that channel."}},
+	{delivery.ErrKeyReused, failure{422, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was used for another request in the last ten minutes."}},
+	{delivery.ErrKeyInUse, failure{409, "IDEMPOTENCY_KEY_IN_USE", "A request with this Idempotency-Key is under way. Send it again when that is over."}},
+	{delivery.ErrOverloaded, failure{503, "OVERLOADED", "Too many deliveries over this channel are under way. Nothing was sent; send the same request again."}},
+	{token.ErrDisabled, failure{409, "TOKENS_DISABLED", "This needs OTP_JWT_PRIVATE_KEY_FILE. Nothing was verified."}},
+	{token.ErrInvalid, failure{400, "INVALID_REFRESH_TOKEN", "Invalid refresh token. Log in again."}},
+	{token.ErrReused, failure{409, "REFRESH_TOKEN_REUSED", "The refresh token was used before, and so all tokens of its login have ended. Log in again."}},
 	{errUnauthorized, failure{401, "UNAUTHORIZED", "An API key is needed: Authorization: Bearer SECRET."}},
 	{errForbiddenHost, failure{403, "FORBIDDEN_HOST", "Without API keys, only requests to localhost or a loopback address are answered."}},
 	{errNotFound, failure{404, "NOT_FOUND", "No such path."}},
@@ -175,10 +184,25 @@ func describe(err error) (int, errorAnswer) {
 	if cooldown, ok := errors.AsType[*otp.CooldownError](err); ok {
 		return describeWait("COOLDOWN_DURATION_PENDING", "A new code can be sent in %d %s.", cooldown.RetryAfter)
 	}
+	if limit, ok := errors.AsType[*delivery.LimitError](err); ok {
+		return describeWait("SEND_LIMIT_EXCEEDED", "Too many messages to this recipient. The next can be sent in %d %s.", limit.RetryAfter)
+	}
+	if failed, ok := errors.AsType[*delivery.Failure](err); ok {
+		return describeFailure(failed)
+	}
 	if throttled, ok := errors.AsType[*otp.ThrottledError](err); ok {
 		return describeWait("N_FAILED_ATTEMPTS", "Too many wrong codes. Try again in %d %s.", throttled.RetryAfter)
 	}
 	return http.StatusInternalServerError, errorAnswer{Error: "Internal error.", ErrorCode: "INTERNAL_ERROR"}
+}
+
+func describeFailure(failed *delivery.Failure) (int, errorAnswer) {
+	answer := errorAnswer{Error: "The code could not be delivered: " + failed.Reason + ".", ErrorCode: "DELIVERY_FAILED"}
+	if failed.Permanent {
+		answer.ErrorCode = "UNDELIVERABLE"
+		return http.StatusUnprocessableEntity, answer
+	}
+	return http.StatusBadGateway, answer
 }
 
 func describeInvalidDevice(err error) (int, errorAnswer) {
@@ -215,7 +239,7 @@ func (a *API) fail(w http.ResponseWriter, err error) {
 	case status == http.StatusTooManyRequests && answer.RetryAfterSeconds > 0:
 		header.Set("Retry-After", strconv.Itoa(answer.RetryAfterSeconds))
 	}
-	if status >= http.StatusInternalServerError && !errors.Is(err, errShuttingDown) && !errors.Is(err, device.ErrOverloaded) {
+	if status >= http.StatusInternalServerError && answer.ErrorCode != "SHUTTING_DOWN" && answer.ErrorCode != "OVERLOADED" {
 		a.log.Error("request failed", "error", err, "error_code", answer.ErrorCode, "request_id", answer.RequestID)
 	}
 	writeJSON(w, status, &answer)

@@ -19,9 +19,9 @@ type generateRequest struct {
 	ExpirySeconds        *int           `json:"expiry_seconds"`
 	SessionExpirySeconds *int           `json:"session_expiry_seconds"`
 	Decoy                bool           `json:"decoy"`
+	SourceURL            string         `json:"source_url"`
 }
 
-// issuedAnswer answers generate and resend.
 type issuedAnswer otp.Issued
 
 func (a *issuedAnswer) members(o *object) {

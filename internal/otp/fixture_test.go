@@ -105,7 +105,8 @@ func (f *fixture) mustBeWrong(t testing.TB, token string) *WrongCodeError {
 }
 
 func (f *fixture) resend(token string) (Issued, error) {
-	return f.Resend(context.Background(), f.caller, ResendRequest{Context: token})
+	resent, err := f.Resend(context.Background(), f.caller, ResendRequest{Context: token})
+	return resent.Issued, err
 }
 
 // reseal returns token with its claims edited.
@@ -163,6 +164,7 @@ func (s *stubLedger) Attempt(context.Context, Verification, bool) (Outcome, erro
 func (s *stubLedger) Resend(context.Context, Verification, time.Duration) (Outcome, error) {
 	return s.answer()
 }
+func (s *stubLedger) Withdraw(context.Context, Verification) error          { return s.err }
 func (s *stubLedger) Revoke(context.Context, Verification) (Outcome, error) { return s.answer() }
 func (s *stubLedger) State(context.Context, Verification) (Outcome, error)  { return s.answer() }
 func (s *stubLedger) Unlock(context.Context, string) (Outcome, error)       { return s.answer() }

@@ -31,6 +31,7 @@ func TestResendKeepsAllButTheCode(t *testing.T) {
 			want := Issued{
 				OTP: renewed.OTP, Context: renewed.Context, ID: issued.ID, AttemptsRemaining: 4,
 				ExpiresAt: f.clock.Add(2 * time.Minute), SessionExpiresAt: issued.SessionExpiresAt,
+				IdentifierHash: issued.IdentifierHash,
 			}
 			if renewed != want || renewed.OTP == issued.OTP || len(renewed.OTP) != 8 {
 				t.Errorf("renewed %+v\nwant    %+v", renewed, want)

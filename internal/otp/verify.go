@@ -46,7 +46,7 @@ func (s *Service) Verify(ctx context.Context, caller Caller, r VerifyRequest) (V
 	if !isFor(claims, r) {
 		return Verified{}, ErrContextMismatch
 	}
-	if r.NeedsIdentifier && claims.Identifier == nil {
+	if r.NeedsIdentifier && (claims.Identifier == nil || *claims.Identifier == "") {
 		return Verified{}, &FieldError{"issue", "needs a context with an identifier"}
 	}
 	right, err := s.attempt(ctx, claims, r.OTP, now)

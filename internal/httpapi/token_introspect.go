@@ -1,0 +1,34 @@
+package httpapi
+
+import (
+	"context"
+
+	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
+)
+
+type tokenRequest struct {
+	Token string `json:"token"`
+}
+
+type introspectAnswer token.Introspection
+
+func (a *introspectAnswer) members(o *object) {
+	o.flag("active", a.Active)
+	if !a.Active {
+		return
+	}
+	o.text("sub", a.Subject)
+	o.count("exp", int(a.ExpiresAt.Unix()))
+	o.count("iat", int(a.IssuedAt.Unix()))
+	o.tokens("amr", a.Methods)
+	o.token("token_type", a.TokenType)
+}
+
+func (a *API) introspect(ctx context.Context, caller otp.Caller, q tokenRequest) (*introspectAnswer, error) {
+	if err := require("token", q.Token); err != nil {
+		return nil, err
+	}
+	found, err := a.tokens.Introspect(ctx, caller, q.Token)
+	return (*introspectAnswer)(&found), err
+}
