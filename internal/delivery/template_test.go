@@ -15,18 +15,18 @@ import (
 	"github.com/otpd/otpd/internal/otp"
 )
 
-var sentAt = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+var mailSentAt = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-var locales = []string{"en", "de", "fr", "es", "ja", "ar"}
+var builtInLocales = []string{"en", "de", "fr", "es", "ja", "ar"}
 
-func message(locale string, life time.Duration) Message {
+func mailMessage(locale string, life time.Duration) Message {
 	return Message{
 		ID: "AAAAAAAAAAAAAAAAAAAAAA", To: "user@example.com", Code: "123456", Locale: locale,
-		SentAt: sentAt, ExpiresAt: sentAt.Add(life),
+		SentAt: mailSentAt, ExpiresAt: mailSentAt.Add(life),
 	}
 }
 
-func loadTemplates(tb testing.TB, dir string) *Templates {
+func mustLoadTemplates(tb testing.TB, dir string) *Templates {
 	tb.Helper()
 	templates, err := LoadTemplates(dir)
 	if err != nil {
@@ -47,8 +47,8 @@ func templateDir(tb testing.TB, files map[string]string) string {
 	return dir
 }
 
-// field returns the field that err blames, empty if it blames none.
-func field(err error) string {
+// fieldOf returns the field that err blames, empty if it blames none.
+func fieldOf(err error) string {
 	if blamed, ok := errors.AsType[*otp.FieldError](err); ok {
 		return blamed.Field
 	}
@@ -57,9 +57,9 @@ func field(err error) string {
 
 func TestEveryLocaleSaysTheCodeAndItsLife(t *testing.T) {
 	t.Parallel()
-	templates := loadTemplates(t, "")
-	for _, locale := range locales {
-		m := message(locale, 5*time.Minute)
+	templates := mustLoadTemplates(t, "")
+	for _, locale := range builtInLocales {
+		m := mailMessage(locale, 5*time.Minute)
 		m.Variables = map[string]string{"app": "Example & Co"}
 		subject, text, html, err := templates.Mail(m)
 		if err != nil {
@@ -100,10 +100,10 @@ func TestPagesDifferInWordsOnly(t *testing.T) {
 	t.Parallel()
 	words := regexp.MustCompile(`>[^<]*<|lang="[^"]*"| dir="rtl"`)
 	style := regexp.MustCompile(`(?s)<style>.*</style>`)
-	templates := loadTemplates(t, "")
+	templates := mustLoadTemplates(t, "")
 	var first, firstStyle string
-	for _, locale := range locales {
-		_, _, html, err := templates.Mail(message(locale, time.Minute))
+	for _, locale := range builtInLocales {
+		_, _, html, err := templates.Mail(mailMessage(locale, time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,14 +112,14 @@ func TestPagesDifferInWordsOnly(t *testing.T) {
 			first, firstStyle = rest, style.FindString(html)
 		}
 		if rest != first || style.FindString(html) != firstStyle {
-			t.Errorf("%s is laid out unlike %s", locale, locales[0])
+			t.Errorf("%s is laid out unlike %s", locale, builtInLocales[0])
 		}
 	}
 }
 
 func TestMinutesAreRoundedUpAndDeclined(t *testing.T) {
 	t.Parallel()
-	templates := loadTemplates(t, "")
+	templates := mustLoadTemplates(t, "")
 	for _, test := range []struct {
 		locale string
 		life   time.Duration
@@ -146,7 +146,7 @@ func TestMinutesAreRoundedUpAndDeclined(t *testing.T) {
 		{"ar", 100 * time.Minute, "خلال 100 دقيقة."},
 		{"ar", 103 * time.Minute, "خلال 103 دقائق."},
 	} {
-		_, text, html, err := templates.Mail(message(test.locale, test.life))
+		_, text, html, err := templates.Mail(mailMessage(test.locale, test.life))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ var gsm7 = regexp.MustCompile(`^[A-Za-z0-9 \n@.,:;#'èéùìòÇØøÅåÄÖÑÜ
 
 func TestTextMessagesAreOneSegment(t *testing.T) {
 	t.Parallel()
-	templates := loadTemplates(t, "")
+	templates := mustLoadTemplates(t, "")
 	for _, test := range []struct {
 		code, origin string
 		locales      []string
@@ -171,7 +171,7 @@ func TestTextMessagesAreOneSegment(t *testing.T) {
 		{"123456", "accounts.long-name.example.com", []string{"ja", "ar"}},
 	} {
 		for _, locale := range test.locales {
-			m := message(locale, 1440*time.Minute)
+			m := mailMessage(locale, 1440*time.Minute)
 			m.Code = test.code
 			text, err := templates.SMS(m)
 			if err != nil {
@@ -191,19 +191,19 @@ func TestTextMessagesAreOneSegment(t *testing.T) {
 
 func TestLocaleIsMatched(t *testing.T) {
 	t.Parallel()
-	templates := loadTemplates(t, "")
+	templates := mustLoadTemplates(t, "")
 	for locale, want := range map[string]string{
 		"": "en", "en-GB": "en", "de": "de", "de-AT": "de", "DE-at": "de", "de-Latn-CH-1996": "de", "es-419": "es",
 		"fr-CA-x-private": "fr", "ja-JP-u-ca-japanese": "ja", "ar-EG": "ar", "nl": "en", "tlh": "en", "und": "en",
 		"xx-QQ": "en", "i-klingon": "en",
 	} {
-		_, _, html, err := templates.Mail(message(locale, time.Minute))
+		_, _, html, err := templates.Mail(mailMessage(locale, time.Minute))
 		if err != nil || !strings.Contains(html, `lang="`+want+`"`) {
 			t.Errorf("%q is not answered in %s: %v", locale, want, err)
 		}
 	}
 	for _, locale := range []string{"de_AT", "english", "a", "de-", "de--AT", " de", "de\n", "*", "d€", "x", strings.Repeat("de-", 30) + "DE"} {
-		if err := templates.Check(message(locale, time.Minute)); field(err) != "locale" {
+		if err := templates.Check(mailMessage(locale, time.Minute)); fieldOf(err) != "locale" {
 			t.Errorf("%q: %v", locale, err)
 		}
 	}
@@ -215,8 +215,8 @@ func TestVariablesAreBounded(t *testing.T) {
 	for name := range strings.SplitSeq("a b c d e f g h i j", " ") {
 		many[name] = strings.Repeat("é", MaxVariableValue/2)
 	}
-	templates := loadTemplates(t, "")
-	m := message("", time.Minute)
+	templates := mustLoadTemplates(t, "")
+	m := mailMessage("", time.Minute)
 	for _, m.Variables = range []map[string]string{nil, {}, many, {"app": ""}, {"a_1": "x"}, {strings.Repeat("a", 32): "x"}} {
 		if err := templates.Check(m); err != nil {
 			t.Errorf("%v: %v", m.Variables, err)
@@ -234,7 +234,7 @@ func TestVariablesAreBounded(t *testing.T) {
 		_, _, _, mailErr := templates.Mail(m)
 		_, smsErr := templates.SMS(m)
 		for _, err := range []error{templates.Check(m), mailErr, smsErr} {
-			if field(err) != "variables" {
+			if fieldOf(err) != "variables" {
 				t.Errorf("%q: %v", m.Variables, err)
 			}
 		}
@@ -243,10 +243,10 @@ func TestVariablesAreBounded(t *testing.T) {
 
 func TestSubjectIsOneBoundedLine(t *testing.T) {
 	t.Parallel()
-	templates := loadTemplates(t, templateDir(t, map[string]string{
+	templates := mustLoadTemplates(t, templateDir(t, map[string]string{
 		"code.en.subject.txt": "{{.Code}}\r\nBcc: x@example.com\n\x00\u2028{{range $i, $v := .Variables}}{{$v}}{{end}}\n",
 	}))
-	m := message("", time.Minute)
+	m := mailMessage("", time.Minute)
 	m.Variables = map[string]string{"a": strings.Repeat("日", 66), "b": strings.Repeat("本", 66)}
 	subject, _, _, err := templates.Mail(m)
 	if err != nil {
@@ -260,9 +260,9 @@ func TestSubjectIsOneBoundedLine(t *testing.T) {
 
 func TestHTMLIsEscaped(t *testing.T) {
 	t.Parallel()
-	m := message("", time.Minute)
+	m := mailMessage("", time.Minute)
 	m.Variables = map[string]string{"app": `<img src=x onerror=alert(1)>{{.Code}}`}
-	_, text, html, err := loadTemplates(t, "").Mail(m)
+	_, text, html, err := mustLoadTemplates(t, "").Mail(m)
 	if err != nil || strings.Contains(html, "<img") || strings.Count(text+html, m.Code) != 2 {
 		t.Errorf("%v: %q", err, html)
 	}
@@ -289,19 +289,19 @@ func TestDirectoryOverridesAndAdds(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "directory"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	templates := loadTemplates(t, dir)
+	templates := mustLoadTemplates(t, dir)
 
-	m := message("de", time.Minute)
+	m := mailMessage("de", time.Minute)
 	m.Variables = map[string]string{"name": "Ada"}
 	subject, text, html, err := templates.Mail(m)
 	if err != nil || text != "Hallo Ada\n123456\n" || subject != "123456 ist Ihr Code" || !strings.Contains(html, "Ihr Code lautet") {
 		t.Errorf("%q %q %v", subject, text, err)
 	}
-	m = message("pt", time.Minute)
+	m = mailMessage("pt", time.Minute)
 	if subject, _, _, err := templates.Mail(m); err != nil || subject != "123456 é o seu código" {
 		t.Errorf("%q %v", subject, err)
 	}
-	m = message("ja", time.Minute) // without English, the first there is
+	m = mailMessage("ja", time.Minute) // without English, the first there is
 	m.Template, m.Purpose = "payment", "payment"
 	if subject, _, html, err := templates.Mail(m); err != nil || subject != "123456" || html != "<p lang=de>123456" {
 		t.Errorf("%q %q %v", subject, html, err)
@@ -310,18 +310,18 @@ func TestDirectoryOverridesAndAdds(t *testing.T) {
 	if err := templates.Check(m); err != nil {
 		t.Error(err)
 	}
-	if _, _, _, err := templates.Mail(m); field(err) != "variables" {
+	if _, _, _, err := templates.Mail(m); fieldOf(err) != "variables" {
 		t.Error(err)
 	}
 	m.Locale = "nl"
-	if _, err := templates.SMS(m); field(err) != "variables" {
+	if _, err := templates.SMS(m); fieldOf(err) != "variables" {
 		t.Error(err)
 	}
 	for _, m.Template = range []string{"unknown", "Code", "../code", "code.en"} {
 		_, _, _, mailErr := templates.Mail(m)
 		_, smsErr := templates.SMS(m)
 		for _, err := range []error{templates.Check(m), mailErr, smsErr} {
-			if field(err) != "template" {
+			if fieldOf(err) != "template" {
 				t.Errorf("%q: %v", m.Template, err)
 			}
 		}
@@ -366,9 +366,9 @@ func TestBrokenTemplateStopsTheStart(t *testing.T) {
 
 func TestIsolates(t *testing.T) {
 	t.Parallel()
-	m := message("ar", time.Minute)
+	m := mailMessage("ar", time.Minute)
 	m.Variables = map[string]string{"app": "Example"}
-	templates := loadTemplates(t, "")
+	templates := mustLoadTemplates(t, "")
 	subject, text, html, err := templates.Mail(m)
 	if err != nil {
 		t.Fatal(err)
