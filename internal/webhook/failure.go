@@ -1,0 +1,69 @@
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Failure is the error of a message that the endpoint has not taken. It holds nothing of the message, and nothing that
+// the endpoint has written but its status.
+type Failure struct {
+	Permanent  bool          // to try again would be of no use
+	Status     int           // of the answer; 0 if there was none
+	Reason     string        // like "the endpoint answered 503"
+	RetryAfter time.Duration // that the endpoint has asked for, up to an hour; 0 if it has not
+}
+
+func (f *Failure) Error() string { return "webhook: " + f.Reason }
+
+// judge returns the error that an answer is. Whatever Standard Webhooks gives a second chance has one here, and of
+// the other statuses those that speak of the endpoint rather than of the message.
+func judge(response *http.Response, now time.Time) error {
+	status := response.StatusCode
+	if status >= 200 && status <= 299 {
+		return nil
+	}
+	passing := status >= 500 && status <= 599 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+	failure := &Failure{Permanent: !passing, Status: status, Reason: fmt.Sprintf("the endpoint answered %d", status)}
+	if passing {
+		failure.RetryAfter = retryAfter(response.Header.Get("Retry-After"), now)
+	}
+	return failure
+}
+
+// maxRetryAfter is the longest wait that an endpoint can impose: a mistake of its own must not stop everything for a
+// year.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads the header of that name (RFC 9110 §10.2.3); what cannot be read asks for nothing.
+func retryAfter(text string, now time.Time) (wait time.Duration) {
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		wait = at.Sub(now)
+	}
+	return min(max(wait, 0), maxRetryAfter)
+}
+
+// noAnswer returns the error for an answer that did not come. What err says may quote the URL or the endpoint.
+func noAnswer(err error) error {
+	timeout, known := errors.AsType[net.Error](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	network, ofNetwork := errors.AsType[*net.OpError](err)
+	failure := &Failure{Reason: "the endpoint broke the connection off"}
+	switch {
+	case known && timeout.Timeout(), errors.Is(err, context.Canceled):
+		failure.Reason = "the endpoint did not answer in time"
+	case untrusted:
+		failure.Reason = "the endpoint's certificate is not trusted"
+	case ofNetwork && network.Op == "dial":
+		failure.Reason = "the endpoint cannot be reached"
+	}
+	return failure
+}
