@@ -21,8 +21,8 @@ const (
 type Channel interface {
 	// Recipient reads an address as a caller writes it. The error is an [otp.FieldError] for the field to.
 	Recipient(to string) (Recipient, error)
-	// Check reports whether m could be put into words, before anything is counted: all of it is set but Code. The
-	// error is an [otp.FieldError] for locale, template or variables.
+	// Check reports whether m could be put into words, before there is a code and anything is counted. The error is an
+	// [otp.FieldError] for locale, template or variables.
 	Check(m Message) error
 	// Deliver hands m over, and returns once the peer has taken responsibility for it. It ends with ctx. The error is
 	// a [*Failure].
