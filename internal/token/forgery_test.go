@@ -231,8 +231,8 @@ func TestClaims(t *testing.T) {
 	bad := map[string]string{
 		"nothing": "", "null": "null", "an array": "[" + claims + "]", "text": `"sub"`, "an empty object": "{}",
 		"twice": claims + claims, "more behind": claims + "x", "cut short": claims[:len(claims)-1], "not UTF-8": "\xff",
-		"a claim twice": strings.Replace(claims, "{", `{"sub":"`+ann+`",`, 1),
-		"too long":      edited(t, claims, "purpose", strings.Repeat("a", maxAccess)),
+		"a claim twice":   strings.Replace(claims, "{", `{"sub":"`+ann+`",`, 1),
+		"more than 8 KiB": edited(t, claims, "purpose", strings.Repeat("a", maxAccess)),
 	}
 	for _, edit := range []struct {
 		claim  string

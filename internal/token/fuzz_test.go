@@ -2,30 +2,62 @@ package token
 
 import (
 	"context"
+	_ "embed" // of tokens
+	"slices"
 	"testing"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
 )
 
+// What an earlier otpd has issued, under the sealing key of these tests and the key of RFC 8037. It must stay good,
+// and is the same in each of the processes that fuzz.
+var (
+	//go:embed testdata/access.txt
+	issuedAccess string
+	//go:embed testdata/refresh.txt
+	issuedRefresh string
+)
+
+func issuedFixture(t testing.TB, l Ledger) *fixture {
+	t.Helper()
+	f := newFixture(t, l)
+	set, err := ParseKeys(rfc8037Key(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.keys.Use(set)
+	return f
+}
+
+func TestTokensOfAnEarlierOtpd(t *testing.T) {
+	t.Parallel()
+	f := issuedFixture(t, ledger.None{})
+	for _, token := range []string{issuedAccess, issuedRefresh} {
+		if found := f.introspect(t, token); !found.Active || found.Subject != ann || found.Purpose != "login" || !slices.Equal(found.Methods, []string{"pwd", "otp", "mfa"}) {
+			t.Errorf("%+v", found)
+		}
+	}
+	f.wantActive(t, "refreshed", f.mustRefresh(t, issuedRefresh).Access, true)
+}
+
 // No text but the two that were issued is a token.
 func FuzzTokens(f *testing.F) {
-	stub := &stubLedger{outcome: otp.Outcome{Verdict: "admitted"}}
-	fix := newFixture(f, stub, "EdDSA", "ES256", "RS256")
-	tokens := fix.mustIssue(f)
-	header, claims := segments(f, tokens.Access)
+	fix := issuedFixture(f, &stubLedger{outcome: otp.Outcome{Verdict: "admitted"}})
+	header, claims := segments(f, issuedAccess)
 	for _, seed := range []string{
-		tokens.Access, tokens.Refresh, tokens.Access + "\n", tokens.Access[:len(tokens.Access)-1] + "A", header, claims, "..", "",
-		forge(f, header, claims, byNobody), tokens.Access + "." + tokens.Refresh,
+		issuedAccess, issuedRefresh, issuedAccess + "\n", issuedAccess[:len(issuedAccess)-1] + "A", header, claims, "..", "",
+		forge(f, header, claims, byNobody), issuedAccess + "." + issuedRefresh,
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		found, err := fix.Introspect(context.Background(), fix.caller, text)
-		if issued := text == tokens.Access || text == tokens.Refresh; err != nil || found.Active != issued {
+		if issued := text == issuedAccess || text == issuedRefresh; err != nil || found.Active != issued {
 			t.Errorf("%+v, %v", found, err)
 		}
-		if _, err := fix.refresh(text); text != tokens.Refresh && err != ErrInvalid {
+		if _, err := fix.refresh(text); text != issuedRefresh && err != ErrInvalid {
 			t.Errorf("Refresh: %v", err)
 		}
 		if err := fix.Revoke(context.Background(), fix.caller, text); err != nil {
@@ -36,8 +68,7 @@ func FuzzTokens(f *testing.F) {
 
 // Whatever a key has signed or sealed brings nothing down, and has a time at which it expires.
 func FuzzClaims(f *testing.F) {
-	stub := &stubLedger{outcome: otp.Outcome{Verdict: "admitted"}}
-	fix := newFixture(f, stub)
+	fix := newFixture(f, ledger.None{})
 	tokens := fix.mustIssue(f)
 	header, claims := segments(f, tokens.Access)
 	sign := by(privateKey(f, "EdDSA"))

@@ -25,11 +25,7 @@ import (
 
 func TestKeyIDIsTheThumbprint(t *testing.T) {
 	t.Parallel()
-	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A") // RFC 8037 §A.1
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := ParseKeys(pkcs8(t, ed25519.NewKeyFromSeed(seed)))
+	set, err := ParseKeys(rfc8037Key(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +34,15 @@ func TestKeyIDIsTheThumbprint(t *testing.T) {
 	if got := string(set.jwks); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
+}
+
+func rfc8037Key(t testing.TB) []byte {
+	t.Helper()
+	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A") // §A.1
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkcs8(t, ed25519.NewKeyFromSeed(seed))
 }
 
 func TestAllKeysArePublishedAndNoSecret(t *testing.T) {
