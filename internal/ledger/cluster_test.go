@@ -83,6 +83,30 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
+	for range 10 {
+		key := newID()
+		log, marks := spendKeys(key)
+		receipt, _ := receiptKeys(key)
+		slot := nodes[0].number(t, "CLUSTER", "KEYSLOT", marks)
+		if slot != nodes[0].number(t, "CLUSTER", "KEYSLOT", log) || slot != nodes[0].number(t, "CLUSTER", "KEYSLOT", receipt) {
+			t.Fatal("what is counted or kept and the marks of what was undone are in two slots")
+		}
+		r.undoCommand(t, newSpendCommand(key, now, []Window{anHour}))
+		spend(t, r, key, 0, 0, anHour)()
+		spend(t, r, key, 0, 0, anHour)
+		spend(t, r, key, 0, time.Hour, anHour)
+		r.undoCommand(t, newReceiptCommand(key, receiptFor, now, "any"))
+		reserve(t, r, key, "own", "own")
+		settle(t, r, key, "own", "answer")
+		reserve(t, r, key, "next", "answer")
+		v := newVerification()
+		done(t, r, v, resend, Admitted)
+		done(t, r, v, withdraw, "")
+		done(t, r, v, refresh, Admitted)
+		r.undoCommand(t, newCommand(v))
+		done(t, r, v, refresh, Superseded)
+	}
+
 	const victim = 2
 	var lost, served atomic.Int64
 	stop := keepBusy(func() {

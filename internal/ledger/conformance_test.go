@@ -165,6 +165,129 @@ func TestConformance(t *testing.T) {
 			{resend.of(1 << 40), Outcome{Admitted, 0, 0}},
 			{right, Outcome{Superseded, 0, 0}},
 		}},
+		{"a resend that is withdrawn never was", 3, []step{
+			{resend, Outcome{Admitted, 0, 0}},
+			{state, Outcome{Superseded, 0, 0}},
+			{withdraw, Outcome{}},
+			{state, Outcome{Admitted, 0, 0}},
+			{resend, Outcome{Admitted, 0, 0}},
+			{withdraw, Outcome{}},
+			{right, Outcome{Admitted, 0, 0}},
+		}},
+		{"a withdrawal is of the last resend", 3, []step{
+			{resend, Outcome{Admitted, 0, 0}},
+			{resend.of(1), Outcome{Admitted, 0, 0}},
+			{withdraw, Outcome{}},
+			{state, Outcome{Superseded, 0, 0}},
+			{state.of(1), Outcome{Superseded, 0, 0}},
+			{withdraw.of(2), Outcome{}},
+			{state.of(1), Outcome{Superseded, 0, 0}},
+			{withdraw.of(1), Outcome{}},
+			{state, Outcome{Superseded, 0, 0}},
+			{withdraw.of(1), Outcome{}},
+			{state, Outcome{Superseded, 0, 0}},
+			{right.of(1), Outcome{Admitted, 0, 0}},
+		}},
+		{"without a resend a withdrawal does nothing", 3, []step{
+			{withdraw, Outcome{}},
+			{wrong, Outcome{Admitted, 1, 0}},
+			{withdraw, Outcome{}},
+			{withdraw.of(3), Outcome{}},
+			{resend, Outcome{Admitted, 1, 0}},
+			{right.of(1), Outcome{Admitted, 1, 0}},
+		}},
+		{"a withdrawal keeps the count, a revocation and a use", 3, []step{
+			{resend, Outcome{Admitted, 0, 0}},
+			{wrong.of(1), Outcome{Admitted, 1, 0}},
+			{withdraw, Outcome{}},
+			{resend, Outcome{Admitted, 1, 0}},
+			{revoke, Outcome{Admitted, 1, 0}},
+			{withdraw, Outcome{}},
+			{right, Outcome{Revoked, 1, 0}},
+		}},
+		{"a use outlasts a withdrawal", 3, []step{
+			{resend, Outcome{Admitted, 0, 0}},
+			{right.of(1), Outcome{Admitted, 0, 0}},
+			{withdraw, Outcome{}},
+			{right, Outcome{Used, 0, 0}},
+		}},
+		{"after a withdrawal a cooldown runs from the older code", 3, []step{
+			{resend.cooling(30 * time.Second).later(time.Minute), Outcome{Admitted, 0, 0}},
+			{withdraw.later(62 * time.Second), Outcome{}},
+			{resend.cooling(time.Minute).later(time.Minute - time.Millisecond), Outcome{Cooling, 0, time.Millisecond}},
+			{resend.cooling(time.Minute).later(time.Minute), Outcome{Admitted, 0, 0}},
+			{resend.of(1).issuedAt(time.Minute).cooling(time.Minute).later(3 * time.Minute), Outcome{Admitted, 0, 0}},
+			{withdraw.of(1).issuedAt(time.Minute), Outcome{}},
+			{resend.of(1).cooling(time.Minute).later(2*time.Minute - time.Second), Outcome{Cooling, 0, time.Second}},
+			{resend.of(1).cooling(time.Minute).later(2 * time.Minute), Outcome{Admitted, 0, 0}},
+		}},
+		{"a withdrawal beyond any count that a context holds", 3, []step{
+			{resend.of(1 << 40), Outcome{Admitted, 0, 0}},
+			{state.of(1 << 30), Outcome{Superseded, 0, 0}},
+			{withdraw.of(1 << 40), Outcome{}},
+			{state.of(1 << 30), Outcome{Admitted, 0, 0}},
+		}},
+		{"each token of a family is good once", 1, []step{
+			{refresh, Outcome{Admitted, 0, 0}},
+			{state, Outcome{Superseded, 0, 0}},
+			{state.of(1), Outcome{Admitted, 0, 0}},
+			{refresh.of(1), Outcome{Admitted, 0, 0}},
+			{refresh.of(2), Outcome{Admitted, 0, 0}},
+			{state.of(2), Outcome{Superseded, 0, 0}},
+			{state.of(3), Outcome{Admitted, 0, 0}},
+		}},
+		{"a spent token ends its family", 1, []step{
+			{refresh, Outcome{Admitted, 0, 0}},
+			{refresh, Outcome{Superseded, 0, 0}},
+			{refresh, Outcome{Revoked, 0, 0}},
+			{refresh.of(1), Outcome{Revoked, 0, 0}},
+			{refresh.of(2), Outcome{Revoked, 0, 0}},
+			{state, Outcome{Revoked, 0, 0}},
+			{state.of(1), Outcome{Revoked, 0, 0}},
+			{revoke, Outcome{Admitted, 0, 0}},
+			{refresh.of(1), Outcome{Revoked, 0, 0}},
+		}},
+		{"a token that was spent long ago ends its family", 1, []step{
+			{refresh, Outcome{Admitted, 0, 0}},
+			{refresh.of(1), Outcome{Admitted, 0, 0}},
+			{refresh.of(2), Outcome{Admitted, 0, 0}},
+			{refresh, Outcome{Superseded, 0, 0}},
+			{refresh.of(3), Outcome{Revoked, 0, 0}},
+		}},
+		{"a revocation ends a family", 1, []step{
+			{refresh, Outcome{Admitted, 0, 0}},
+			{revoke, Outcome{Admitted, 0, 0}},
+			{refresh.of(1), Outcome{Revoked, 0, 0}},
+			{refresh, Outcome{Revoked, 0, 0}},
+			{state.of(1), Outcome{Revoked, 0, 0}},
+		}},
+		{"a revocation ends a family of which nothing is known", 1, []step{
+			{revoke.of(3), Outcome{Admitted, 0, 0}},
+			{refresh.of(3), Outcome{Revoked, 0, 0}},
+		}},
+		{"a token tells of those that were spent elsewhere", 1, []step{
+			{refresh.of(5), Outcome{Admitted, 0, 0}},
+			{state.of(6), Outcome{Admitted, 0, 0}},
+			{refresh.of(9), Outcome{Admitted, 0, 0}},
+			{refresh.of(9), Outcome{Superseded, 0, 0}},
+			{refresh.of(10), Outcome{Revoked, 0, 0}},
+		}},
+		{"a refresh asks for no attempts", 0, []step{
+			{refresh, Outcome{Admitted, 0, 0}},
+			{refresh.of(1).after(1), Outcome{Admitted, 1, 0}},
+			{refresh, Outcome{Superseded, 1, 0}},
+		}},
+		{"what was used up is no family", 3, []step{
+			{right, Outcome{Admitted, 0, 0}},
+			{refresh, Outcome{Used, 0, 0}},
+			{refresh.of(1), Outcome{Used, 0, 0}},
+			{state, Outcome{Used, 0, 0}},
+		}},
+		{"a generation beyond any that a token tells", 1, []step{
+			{refresh.of(1 << 40), Outcome{Admitted, 0, 0}},
+			{refresh.of(1 << 40), Outcome{Superseded, 0, 0}},
+			{refresh, Outcome{Revoked, 0, 0}},
+		}},
 	}
 	for _, subject := range remembering {
 		t.Run(subject.name, func(t *testing.T) {
@@ -249,6 +372,15 @@ func TestConcurrentAttempts(t *testing.T) {
 		{"resends of one code: exactly one", []operation{resend}, func(got map[operation][]Outcome) bool {
 			return count(got[resend], Admitted) == 1 && count(got[resend], Superseded) == crowd-1
 		}},
+		{"refreshes of one token: exactly one, and one that ends the family", []operation{refresh}, func(got map[operation][]Outcome) bool {
+			return count(got[refresh], Admitted) == 1 && count(got[refresh], Superseded) == 1 &&
+				count(got[refresh], Revoked) == crowd-2
+		}},
+		{"a refresh and a revocation: at most one, and nothing after it", []operation{refresh, revoke}, func(got map[operation][]Outcome) bool {
+			refreshed, spent := count(got[refresh], Admitted), count(got[refresh], Superseded)
+			return refreshed <= 1 && spent <= refreshed && count(got[refresh], Revoked) == crowd/2-refreshed-spent &&
+				count(got[revoke], Admitted) == crowd/2
+		}},
 	}
 	for _, subject := range remembering {
 		l := subject.open(t, Throttle{})
@@ -320,6 +452,18 @@ func TestNone(t *testing.T) {
 		{"a look tells what the context does", 3, []step{
 			{state.after(2), Outcome{Admitted, 2, 0}},
 			{state.after(3), Outcome{Exhausted, 3, 0}},
+		}},
+		{"a withdrawal changes nothing", 3, []step{
+			{resend, Outcome{Admitted, 0, 0}},
+			{withdraw, Outcome{}},
+			{right.of(1), Outcome{Admitted, 0, 0}},
+			{right, Outcome{Admitted, 0, 0}},
+		}},
+		{"a refresh token is good as often as it is sent", 0, []step{
+			{refresh, Outcome{Admitted, 0, 0}},
+			{refresh, Outcome{Admitted, 0, 0}},
+			{refresh.of(7).after(2), Outcome{Admitted, 2, 0}},
+			{refresh, Outcome{Admitted, 0, 0}},
 		}},
 	}
 	for _, test := range tests {

@@ -31,11 +31,17 @@ func newRig(t testing.TB, args ...string) rig {
 	s := startServer(t, args...)
 	p := startProxy(t, s.addr)
 	r := openRedis(t, "redis://"+p.addr, impatience, someThrottle)
-	for _, op := range []operation{wrong, resend, revoke, state} { // the server has the scripts from now on
+	for _, op := range []operation{wrong, resend, revoke, state, refresh} { // the server has the scripts from now on
 		if got, err := op.do(r, newVerification()); err != nil || got.Verdict != Admitted {
 			t.Fatal(got, err)
 		}
 	}
+	if _, err := withdraw.do(r, newVerification()); err != nil {
+		t.Fatal(err)
+	}
+	spend(t, r, newID(), 0, 0, anHour)
+	reserve(t, r, newID(), "any", "any")
+	settle(t, r, newID(), "any", "other")
 	if got, err := look.do(r, newID()); err != nil || got.verdict != Admitted {
 		t.Fatal(got, err)
 	}
@@ -156,9 +162,10 @@ func TestFaults(t *testing.T) {
 					t.Fatal(got, err)
 				}
 			}
-			devices := r.prepareDevices(t)
+			devices, delivery := r.prepareDevices(t), r.prepareDelivery(t)
 			repair := breakage.fail(t, r)
 			devices.fail(t, r, breakage.reads)
+			delivery.fail(t, r)
 			for i, op := range ops {
 				r.fails(t, op, verifications[i])
 				r.fails(t, op, verifications[i])
@@ -184,6 +191,7 @@ func TestFaults(t *testing.T) {
 				}
 			}
 			devices.hold(t, r)
+			delivery.hold(t, r)
 			eventually(t, "nothing waits to be taken back", func() bool { return r.lost.count.Load() == 0 })
 		})
 	}

@@ -50,10 +50,24 @@ func (m model) next(op operation, r rules) (Outcome, model) {
 	}
 	before := m
 	v := &m.verifications[op.on]
+	if op.name == "withdraw" {
+		if v.resends == op.resends+1 {
+			v.resends, v.issued = op.resends, op.issued
+		}
+		return Outcome{}, m
+	}
 	newer := v.resends > op.resends
 	v.attempts, v.resends = max(v.attempts, op.attempts), max(v.resends, op.resends)
 	if op.name == "revoke" {
 		v.revoked = true
+		return Outcome{Admitted, v.attempts, 0}, m
+	}
+	if op.name == "refresh" && !v.used && !v.revoked {
+		if newer {
+			v.revoked = true
+			return Outcome{Superseded, v.attempts, 0}, m
+		}
+		v.resends++
 		return Outcome{Admitted, v.attempts, 0}, m
 	}
 	verdict := Admitted
@@ -138,7 +152,9 @@ func explained[M comparable](n int, span func(i int) (begin, end int64), next fu
 
 // record has clients do random operations at once, while time goes by in steps, and returns what they
 // saw.
-func record(t testing.TB, l ledger, verifications [2]Verification, random *rand.Rand, clients, each int) (h history) {
+func record(
+	t testing.TB, l ledger, verifications [2]Verification, random *rand.Rand, next func(*rand.Rand, int) operation, clients, each int,
+) (h history) {
 	t.Helper()
 	var order, clock atomic.Int64
 	var mu sync.Mutex
@@ -147,7 +163,7 @@ func record(t testing.TB, l ledger, verifications [2]Verification, random *rand.
 	for range clients {
 		ops, steps := make([]operation, each), make([]time.Duration, each)
 		for i := range ops {
-			ops[i] = randomOperation(random, verifications[0].MaxAttempts)
+			ops[i] = next(random, verifications[0].MaxAttempts)
 			if random.IntN(3) == 0 {
 				steps[i] = time.Duration(random.IntN(20)) * time.Second
 			}
@@ -177,13 +193,20 @@ func record(t testing.TB, l ledger, verifications [2]Verification, random *rand.
 // randomOperation returns mostly wrong codes, the rest seldom enough to leave a history after them.
 func randomOperation(random *rand.Rand, maxAttempts int) operation {
 	ops := []operation{
-		wrong, wrong, wrong, wrong, wrong, wrong, right, resend, resend.cooling(10 * time.Second), revoke, state, state, unlock,
+		wrong, wrong, wrong, wrong, wrong, wrong, right, resend, resend.cooling(10 * time.Second), withdraw, revoke, state, state,
+		unlock,
 	}
 	op := ops[random.IntN(len(ops))].to(random.IntN(2))
 	if op.name == "unlock" {
 		return op
 	}
 	return op.after(random.IntN(maxAttempts)).of(random.IntN(3)).issuedAt(time.Duration(random.IntN(2)) * time.Second)
+}
+
+// randomRefresh returns mostly refreshes, few of them with a token that is spent before they begin.
+func randomRefresh(random *rand.Rand, _ int) operation {
+	ops := []operation{refresh, refresh, refresh, refresh, refresh, refresh, state, state, revoke}
+	return ops[random.IntN(len(ops))].to(random.IntN(2)).of(random.IntN(4))
 }
 
 func TestHistories(t *testing.T) {
@@ -204,8 +227,11 @@ func TestHistories(t *testing.T) {
 					for i := range verifications {
 						verifications[i].MaxAttempts = r.maxAttempts
 					}
-					if h := record(t, l, verifications, random, 4, 4); !h.linearizable(r) {
-						t.Fatalf("no order of its operations explains %+v by %+v", h, r)
+					for _, next := range []func(*rand.Rand, int) operation{randomOperation, randomRefresh} {
+						if h := record(t, l, verifications, random, next, 4, 4); !h.linearizable(r) {
+							t.Fatalf("no order of its operations explains %+v by %+v", h, r)
+						}
+						verifications = [2]Verification{newVerification(), newVerification()} // families have no subject in common
 					}
 				}
 			}
@@ -250,6 +276,21 @@ func TestHistoryCheckerFindsFaults(t *testing.T) {
 		{"a lock too early", history{admitted(wrong, 1, 1, 2), locked(wrong, 1, 2*s, 3, 4)}, false},
 		{"a resend too soon", history{admitted(resend.cooling(s), 0, 1, 2)}, false},
 		{"a resend in time", history{admitted(resend.cooling(s).later(s), 0, 1, 2)}, true},
+		{"an old code after a withdrawal", history{
+			admitted(resend, 0, 1, 2), {withdraw, Outcome{}, 3, 4}, admitted(right, 0, 5, 6),
+		}, true},
+		{"an old code before a withdrawal", history{
+			admitted(resend, 0, 1, 2), admitted(right, 0, 3, 4), {withdraw, Outcome{}, 5, 6},
+		}, false},
+		{"one refresh", history{admitted(refresh, 0, 1, 2), {refresh, Outcome{Superseded, 0, 0}, 3, 4}}, true},
+		{"two refreshes with one token", history{admitted(refresh, 0, 1, 4), admitted(refresh, 0, 2, 3)}, false},
+		{"two refreshes in turn", history{admitted(refresh, 0, 1, 4), admitted(refresh.of(1), 0, 2, 3)}, true},
+		{"a refresh after a spent token came", history{
+			admitted(refresh, 0, 1, 2), {refresh, Outcome{Superseded, 0, 0}, 3, 4}, admitted(refresh.of(1), 0, 5, 6),
+		}, false},
+		{"a spent token that ends nothing", history{
+			admitted(refresh, 0, 1, 2), {refresh, Outcome{Superseded, 0, 0}, 3, 4}, {refresh, Outcome{Superseded, 0, 0}, 5, 6},
+		}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

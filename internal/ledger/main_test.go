@@ -33,6 +33,11 @@ type ledger interface {
 	Revoke(ctx context.Context, v Verification) (Outcome, error)
 	State(ctx context.Context, v Verification) (Outcome, error)
 	Unlock(ctx context.Context, subject string) (Outcome, error)
+	Withdraw(ctx context.Context, v Verification) error
+	Refresh(ctx context.Context, v Verification) (Outcome, error)
+	Spend(ctx context.Context, key string, now time.Time, windows []Window) (wait time.Duration, refund func(context.Context), err error)
+	Reserve(ctx context.Context, key, value string, ttl time.Duration, now time.Time) (held string, err error)
+	Settle(ctx context.Context, key, own, value string, ttl time.Duration, now time.Time) error
 	Ping(ctx context.Context) error
 }
 
@@ -68,7 +73,7 @@ func newID() string {
 
 // operation is a call of one method.
 type operation struct {
-	name     string // attempt, resend, revoke, state or unlock
+	name     string // attempt, resend, withdraw, revoke, state, unlock or refresh
 	right    bool
 	attempts int // that the context tells of
 	resends  int
@@ -87,8 +92,12 @@ func (op operation) do(l ledger, v Verification) (Outcome, error) {
 		return l.Attempt(ctx, v, op.right)
 	case "resend":
 		return l.Resend(ctx, v, op.cooldown)
+	case "withdraw":
+		return Outcome{}, l.Withdraw(ctx, v)
 	case "revoke":
 		return l.Revoke(ctx, v)
+	case "refresh":
+		return l.Refresh(ctx, v)
 	case "state":
 		return l.State(ctx, v)
 	case "unlock":
@@ -99,12 +108,14 @@ func (op operation) do(l ledger, v Verification) (Outcome, error) {
 
 // Operations with a context that tells of no attempt and no resend.
 var (
-	right  = operation{name: "attempt", right: true}
-	wrong  = operation{name: "attempt"}
-	resend = operation{name: "resend"}
-	revoke = operation{name: "revoke"}
-	state  = operation{name: "state"}
-	unlock = operation{name: "unlock"}
+	right    = operation{name: "attempt", right: true}
+	wrong    = operation{name: "attempt"}
+	resend   = operation{name: "resend"}
+	withdraw = operation{name: "withdraw"}
+	revoke   = operation{name: "revoke"}
+	state    = operation{name: "state"}
+	unlock   = operation{name: "unlock"}
+	refresh  = operation{name: "refresh"}
 )
 
 func (op operation) after(attempts int) operation { op.attempts = attempts; return op }

@@ -281,6 +281,28 @@ func (r *replicas) Unlock(ctx context.Context, subject string) (Outcome, error) 
 	return r.next().Unlock(ctx, subject)
 }
 
+func (r *replicas) Withdraw(ctx context.Context, v Verification) error {
+	return r.next().Withdraw(ctx, v)
+}
+
+func (r *replicas) Refresh(ctx context.Context, v Verification) (Outcome, error) {
+	return r.next().Refresh(ctx, v)
+}
+
+func (r *replicas) Spend(
+	ctx context.Context, key string, now time.Time, windows []Window,
+) (wait time.Duration, refund func(context.Context), err error) {
+	return r.next().Spend(ctx, key, now, windows)
+}
+
+func (r *replicas) Reserve(ctx context.Context, key, value string, ttl time.Duration, now time.Time) (held string, err error) {
+	return r.next().Reserve(ctx, key, value, ttl, now)
+}
+
+func (r *replicas) Settle(ctx context.Context, key, own, value string, ttl time.Duration, now time.Time) error {
+	return r.next().Settle(ctx, key, own, value, ttl, now)
+}
+
 func (r *replicas) Ping(ctx context.Context) error { return r.next().Ping(ctx) }
 
 // within reports whether something is so in time.

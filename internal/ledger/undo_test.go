@@ -281,11 +281,8 @@ func TestServerRestarts(t *testing.T) {
 	rig{Redis: r}.fails(t, right, fresh)
 	s.start(t)
 	rig{Redis: r}.recovers(t)
-	for v, want := range map[*Verification]string{&used: Used, &fresh: Admitted} {
-		if got, err := right.do(r, *v); err != nil || got.Verdict != want {
-			t.Errorf("Attempt = %v, %v; want %s", got, err, want)
-		}
-	}
+	done(t, r, used, right, Used)
+	done(t, r, fresh, right, Admitted)
 }
 
 // What happens while the server stands still happens when it goes on, and then counts for nothing, unless it
