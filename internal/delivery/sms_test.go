@@ -223,6 +223,7 @@ func TestVariablesDoNotBindCodes(t *testing.T) {
 	}{
 		{"a name", "example.com", plain, map[string]string{"name": "Ann"}, false},
 		{"an address", "example.com", plain, map[string]string{"name": "ann@example.com"}, false},
+		{"an address and a number", "example.com", plain, map[string]string{"more": "for ann@example.com #12"}, false},
 		{"a handle", "example.com", plain, map[string]string{"name": "@ann"}, false},
 		{"a number", "example.com", plain, map[string]string{"more": "order #12"}, false},
 		{"a handle and a number apart", "example.com", plain, map[string]string{"name": "@ann", "more": "#12"}, false},
