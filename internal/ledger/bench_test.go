@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -90,8 +91,10 @@ func BenchmarkMemoryEntry(b *testing.B) {
 		name     string
 		subjects bool
 		devices  bool
+		spends   int // of each recipient
 	}{
-		{"verifications", false, false}, {"verifications and subjects, half and half", true, false}, {"devices", false, true},
+		{"verifications", false, false, 0}, {"verifications and subjects, half and half", true, false, 0},
+		{"devices", false, true, 0}, {"recipients of 4", false, false, 4}, {"recipients of 20", false, false, 20},
 	}
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
@@ -103,7 +106,13 @@ func BenchmarkMemoryEntry(b *testing.B) {
 						b.Fatalf("AttemptDevice = %v, %v", got, err)
 					}
 				}
-				for m.Len() < entries {
+				for kind.spends > 0 && m.Len() < entries-kind.spends {
+					key := newID()
+					for range kind.spends {
+						spend(b, m, key, 0, 0, Window{kind.spends, time.Hour})
+					}
+				}
+				for kind.spends == 0 && m.Len() < entries {
 					v := newVerification()
 					if !kind.subjects {
 						v.Subject = ""
@@ -112,7 +121,7 @@ func BenchmarkMemoryEntry(b *testing.B) {
 						b.Fatalf("Attempt = %v, %v", got, err)
 					}
 				}
-				perEntry := float64(heapInUse()-before) / entries
+				perEntry := float64(heapInUse()-before) / float64(m.Len())
 				b.ReportMetric(perEntry, "B/entry")
 				if perEntry > mostBytes {
 					b.Errorf("%.0f bytes an entry, want at most %d", perEntry, mostBytes)
@@ -313,4 +322,58 @@ func (s *server) usedMemory(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// BenchmarkRedisDeliveryKey measures what the server needs for what a delivery or a family of refresh tokens leaves.
+func BenchmarkRedisDeliveryKey(b *testing.B) {
+	most := Window{100_000, time.Hour}
+	spends := func(n int) func(b *testing.B, r *Redis) {
+		return func(b *testing.B, r *Redis) {
+			key := newID()
+			for range n {
+				spend(b, r, key, 0, 0, most)
+			}
+		}
+	}
+	kinds := []struct {
+		name string
+		keys int
+		make func(b *testing.B, r *Redis)
+	}{
+		{"a recipient of 1", 100_000, spends(1)},
+		{"a recipient of 4", 20_000, spends(4)},
+		{"a recipient of 20", 10_000, spends(20)},
+		{"a budget of 100000", 1, spends(100_000)},
+		{"a receipt of 1000 bytes", 50_000, func(b *testing.B, r *Redis) {
+			key, answer := newID(), strings.Repeat("x", 1000)
+			reserve(b, r, key, "own", "own")
+			settle(b, r, key, "own", answer)
+		}},
+		{"a family", 100_000, func(b *testing.B, r *Redis) {
+			v := newVerification()
+			done(b, r, v, refresh, Admitted)
+			done(b, r, v, refresh.of(1), Admitted)
+		}},
+	}
+	for _, kind := range kinds {
+		b.Run(kind.name, func(b *testing.B) {
+			for b.Loop() {
+				s := startServer(b)
+				r := s.open(b, someThrottle)
+				before := s.usedMemory(b)
+				var clients sync.WaitGroup
+				for range min(50, kind.keys) {
+					clients.Go(func() {
+						for range max(kind.keys/50, 1) {
+							kind.make(b, r)
+						}
+					})
+				}
+				clients.Wait()
+				b.ReportMetric(float64(s.usedMemory(b)-before)/float64(kind.keys), "B/key")
+				r.Close()
+				s.kill()
+			}
+		})
+	}
 }
