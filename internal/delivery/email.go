@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	netmail "net/mail"
+	"strings"
 
 	"github.com/wneessen/go-mail"
 
@@ -84,12 +85,8 @@ func (c *EmailChannel) Recipient(to string) (Recipient, error) {
 	return Recipient{Address: m.String(), Masked: m.masked(), Counted: m.counted()}, nil
 }
 
-// Check reports whether there is a template for m, and whether it can do with its variables.
-func (c *EmailChannel) Check(m Message) error {
-	m.Code = samples[0].Code
-	_, _, _, err := c.templates.Mail(m)
-	return err
-}
+// Check reports whether there is a template for m, and whether its locale and its variables are well-formed.
+func (c *EmailChannel) Check(m Message) error { return c.templates.Check(m) }
 
 // Deliver returns once the mail server has taken m over. A connection that was kept, and turns out to be lost before
 // m has been begun, is replaced by a new one.
@@ -136,7 +133,7 @@ func (c *EmailChannel) compose(m Message) (envelope, error) {
 	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&c.from)
 	msg.ToMailAddress(&netmail.Address{Address: to.content() + "@" + to.domain}) // which is quoted where it has to be
-	msg.Subject(subject)
+	msg.Subject(strings.ReplaceAll(subject, "=?", "= ?"))                        // or RFC 2047 could hide line breaks in a variable
 	msg.SetDateWithValue(m.SentAt)
 	msg.SetMessageIDWithValue(m.ID + "@" + c.fromBox.domain)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834 §5

@@ -4,14 +4,13 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	html "html/template"
 	"io/fs"
 	"maps"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	text "text/template"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -48,17 +47,8 @@ type template struct {
 // wording is one template in one locale.
 type wording struct {
 	locale             language.Tag
-	subject, text, sms *text.Template
-	html               *html.Template
-}
-
-// filling is what a template sees.
-type filling struct {
-	Code      string
-	Minutes   int    // until the code expires, rounded up, at least 1
-	Plural    string // which form of a noun Minutes takes in this locale, as CLDR has it: zero, one, two, few, many, other
-	Purpose   string // may be empty
-	Variables map[string]string
+	subject, text, sms mustache
+	html               mustache
 }
 
 // The kinds of file that make up one template in one locale. A locale that lacks one is refused, so that no message
@@ -76,8 +66,10 @@ var (
 // four of them once the built-in ones are counted. Hidden files and directories are passed over. The error names the
 // first file that is of no use. An empty dir means the built-in templates only.
 //
-// The files are Go templates, and see .Code, .Minutes, .Plural, .Purpose and .Variables. The built-in ones use one
-// variable, app: the name of the application.
+// The files are in the subset of Mustache that [mustache] is, with the values code, purpose, which may be empty, minutes
+// until the code expires, and all variables; of zero, one, two, few, many and other, the one is set that names the form
+// that a noun takes after so many minutes, as CLDR has it for the locale. The built-in ones use one variable, app: the
+// name of the application.
 func LoadTemplates(dir string) (*Templates, error) {
 	files := map[string]string{}
 	embedded, err := fs.Sub(defaults, "templates")
@@ -176,36 +168,27 @@ func parseWording(files map[string]string, name, locale string) (*wording, error
 		}
 	}
 	w := &wording{locale: tag}
-	for kind, parsed := range map[string]**text.Template{"subject.txt": &w.subject, "txt": &w.text, "sms.txt": &w.sms} {
-		if *parsed, err = text.New(base + kind).Option("missingkey=zero").Parse(files[base+kind]); err != nil {
-			return nil, err
+	for kind, parsed := range map[string]*mustache{"subject.txt": &w.subject, "txt": &w.text, "html": &w.html, "sms.txt": &w.sms} {
+		if *parsed, err = parseMustache(files[base+kind], kind == "html"); err != nil {
+			return nil, fmt.Errorf("template %s: %w", base+kind, err)
+		}
+		if !w.alwaysSaysTheCode(*parsed) {
+			return nil, fmt.Errorf("template %s: does not always say the {{code}}", base+kind)
 		}
 	}
-	if w.html, err = html.New(base + "html").Option("missingkey=zero").Parse(files[base+"html"]); err != nil {
-		return nil, err
-	}
-	return w, w.try()
+	return w, nil
 }
 
-// samples are messages of which each takes another way through a template.
-var samples = []Message{
-	{Code: "123456"},
-	{Code: "ABCDEFGHJKLM", ExpiresAt: time.Time{}.Add(2 * time.Minute), Purpose: "login"},
-	{Code: "123456", ExpiresAt: time.Time{}.Add(5 * time.Minute), Variables: map[string]string{"app": "Example"}},
-	{Code: "123456", ExpiresAt: time.Time{}.Add(15 * time.Minute)},
-}
-
-// try finds the errors that only show when a template is filled in.
-func (w *wording) try() error {
-	for _, m := range samples {
-		if _, _, _, err := w.mail(m); err != nil {
-			return err
-		}
-		if _, err := w.message(w.sms, m); err != nil {
-			return err
+// alwaysSaysTheCode tries a text with numbers of minutes that take all forms that there are.
+func (w *wording) alwaysSaysTheCode(text mustache) bool {
+	m := Message{Code: "ABCDEFGHJKLM"}
+	for minutes := range 121 {
+		m.ExpiresAt = m.SentAt.Add(time.Duration(minutes) * time.Minute)
+		if !strings.Contains(text.fill(w.values(m)), m.Code) {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // Mail returns m as an e-mail. The subject is one line of at most 250 bytes. The error is an [otp.FieldError] for
@@ -215,10 +198,8 @@ func (t *Templates) Mail(m Message) (subject, text, html string, err error) {
 	if err != nil {
 		return "", "", "", err
 	}
-	if subject, text, html, err = w.mail(m); err != nil {
-		return "", "", "", errUnfit
-	}
-	return subject, text, html, nil
+	values := w.values(m)
+	return oneLine(w.subject.fill(values)), strings.TrimSpace(w.text.fill(values)) + "\n", w.html.fill(values), nil
 }
 
 // SMS returns m as a text message, without surrounding white space. The error is as that of [Templates.Mail].
@@ -227,11 +208,7 @@ func (t *Templates) SMS(m Message) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := w.message(w.sms, m)
-	if err != nil {
-		return "", errUnfit
-	}
-	return text, nil
+	return strings.TrimSpace(w.sms.fill(w.values(m))), nil
 }
 
 // Check reports whether there is a template for m, and whether its locale and its variables are well-formed. The
@@ -241,9 +218,11 @@ func (t *Templates) Check(m Message) error {
 	return err
 }
 
-// errUnfit is of a template of the operator's that fails for some variables only. What it says of them is not
-// repeated, since it quotes them.
-var errUnfit = &otp.FieldError{Field: "variables", Reason: "do not suit the template"}
+// reserved are the names that variables cannot have.
+var reserved = map[string]bool{
+	"code": true, "minutes": true, "purpose": true,
+	"zero": true, "one": true, "two": true, "few": true, "many": true, "other": true,
+}
 
 // find returns the wording for m.
 func (t *Templates) find(m Message) (*wording, error) {
@@ -285,6 +264,9 @@ func checkVariables(variables map[string]string) error {
 		if !variableName.MatchString(name) {
 			return &otp.FieldError{Field: "variables", Reason: "must have names of 1 to 32 of a-z 0-9 _ that begin with a letter"}
 		}
+		if reserved[name] {
+			return &otp.FieldError{Field: "variables", Reason: "must not be named like what a template knows by itself"}
+		}
 		if err := otp.CheckText("variables", value, MaxVariableValue); err != nil {
 			return err
 		}
@@ -300,34 +282,20 @@ func disorders(r rune) bool {
 	return unicode.IsControl(r) || '\u2028' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
-// mail fills in the parts of an e-mail.
-func (w *wording) mail(m Message) (subject, text, html string, err error) {
-	if subject, err = w.message(w.subject, m); err != nil {
-		return "", "", "", err
-	}
-	if text, err = w.message(w.text, m); err != nil {
-		return "", "", "", err
-	}
-	var b strings.Builder
-	err = w.html.Execute(&b, w.filling(m))
-	return oneLine(subject), text + "\n", b.String(), err
-}
-
-func (w *wording) message(t *text.Template, m Message) (string, error) {
-	var b strings.Builder
-	err := t.Execute(&b, w.filling(m))
-	return strings.TrimSpace(b.String()), err
-}
-
 // pluralForms are the names that CLDR gives to forms.
 var pluralForms = map[plural.Form]string{
 	plural.Zero: "zero", plural.One: "one", plural.Two: "two", plural.Few: "few", plural.Many: "many", plural.Other: "other",
 }
 
-func (w *wording) filling(m Message) filling {
+// values are what a template can say of m.
+func (w *wording) values(m Message) map[string]string {
 	minutes := int(max(1, (m.ExpiresAt.Sub(m.SentAt)+time.Minute-1)/time.Minute))
-	form := pluralForms[plural.Cardinal.MatchPlural(w.locale, minutes, 0, 0, 0, 0)]
-	return filling{m.Code, minutes, form, m.Purpose, m.Variables}
+	values := map[string]string{"code": m.Code, "minutes": strconv.Itoa(minutes), "purpose": m.Purpose}
+	values[pluralForms[plural.Cardinal.MatchPlural(w.locale, minutes, 0, 0, 0, 0)]] = "yes"
+	for name, value := range m.Variables {
+		values[name] = value
+	}
+	return values
 }
 
 // oneLine returns a subject without line breaks, cut to maxSubject.
