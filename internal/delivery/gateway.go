@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/otpd/otpd/internal/egress"
 )
 
 // Gateway sends text messages by a request over HTTP that the operator has described.
@@ -123,9 +125,9 @@ func parseGatewayURL(text string) (slotted, error) {
 	}
 	var host string
 	for i, sample := range slotSamples {
-		u, err := parsePeerURL(s.fill(sample))
+		u, err := egress.ParseURL(s.fill(sample))
 		if err != nil {
-			return slotted{}, badGateway("url", ErrPeerURL.Error())
+			return slotted{}, badGateway("url", egress.ErrURL.Error())
 		}
 		if i > 0 && u.Host != host {
 			return slotted{}, badGateway("url", "must have no place for a value before its path")

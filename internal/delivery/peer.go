@@ -2,38 +2,12 @@ package delivery
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
-	"time"
+
+	"github.com/otpd/otpd/internal/egress"
 )
-
-// ErrPeerURL is the error for an URL that nothing may be sent to, to follow the name of the setting. It does not quote
-// the URL: a path or query may be secret.
-var ErrPeerURL = errors.New("must be an https:// URL, or an http:// one of a loopback host, without user and fragment")
-
-// parsePeerURL reads an URL that the operator has named.
-func parsePeerURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || u.User != nil || strings.Contains(text, "#") {
-		return nil, ErrPeerURL
-	}
-	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) {
-		return u, nil
-	}
-	return nil, ErrPeerURL
-}
-
-// isLoopback has no name but this one, in this case: a proxy of the environment is passed over for no other.
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
-}
 
 // peer is somebody who is asked over HTTP to deliver a message.
 type peer struct {
@@ -41,24 +15,9 @@ type peer struct {
 	client *http.Client
 }
 
-const (
-	maxAnswer       = 64 << 10         // bytes of a header, and of a body, that are read
-	keepConnections = 30 * time.Second // that nothing is sent over
-)
+const maxAnswer = 64 << 10 // bytes of a body that are read
 
-// newPeer returns a peer to whom no more connections are kept than deliveries may be under way. Like that of webhooks,
-// its transport heeds HTTPS_PROXY; a proxy sees no more than whom it connects to, as all but loopback is TLS.
-func newPeer(name string) *peer {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	transport.MaxIdleConnsPerHost = maxUnderWay
-	transport.IdleConnTimeout = keepConnections
-	transport.MaxResponseHeaderBytes = maxAnswer
-	transport.DisableCompression = true
-	// A redirect would carry a code, or a password, to wherever it says, inside the network or out.
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &peer{name, &http.Client{Transport: transport, CheckRedirect: stay}}
-}
+func newPeer(name string) *peer { return &peer{name, egress.NewClient()} }
 
 // answer is what a peer has said.
 type answer struct {
@@ -86,19 +45,4 @@ func (p *peer) ask(ctx context.Context, method, url string, header http.Header, 
 	return answer{response.StatusCode, said}, nil
 }
 
-// noAnswer returns the failure of a request without an answer. What err says may quote the URL or the peer.
-func (p *peer) noAnswer(err error) *Failure {
-	timeout, known := errors.AsType[net.Error](err)
-	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	network, ofNetwork := errors.AsType[*net.OpError](err)
-	reason := p.name + " broke the connection off"
-	switch {
-	case known && timeout.Timeout(), errors.Is(err, context.Canceled):
-		reason = p.name + " did not answer in time"
-	case untrusted:
-		reason = p.name + "'s certificate is not trusted"
-	case ofNetwork && network.Op == "dial":
-		reason = p.name + " cannot be reached"
-	}
-	return &Failure{Reason: reason}
-}
+func (p *peer) noAnswer(err error) *Failure { return &Failure{Reason: egress.NoAnswer(p.name, err)} }

@@ -1,33 +1,39 @@
 package delivery
 
 import (
-	"unicode/utf8"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
 	"github.com/otpd/otpd/internal/otp"
 )
 
-// parsePlain reads the address of a channel that takes any text, and knows an e-mail address or a phone number when
-// it sees one. The error is an [otp.FieldError] for to.
+// parsePlain reads the address of a channel that takes any text, of 1 to otpcontext.MaxIdentifier bytes without control
+// characters. One that looks like an e-mail address or a phone number is masked and counted as such. The error is an
+// [otp.FieldError] for to.
 func parsePlain(to string) (Recipient, error) {
+	if to == "" {
+		return Recipient{}, &otp.FieldError{Field: "to", Reason: "must not be empty"}
+	}
 	if err := otp.CheckText("to", to, otpcontext.MaxIdentifier); err != nil {
 		return Recipient{}, err
 	}
 	if m, err := parseMailbox(to); err == nil {
 		return Recipient{Address: to, Masked: m.masked(), Counted: m.counted()}, nil
 	}
-	if r, err := parsePhone(to); err == nil {
-		return Recipient{Address: to, Masked: r.Masked, Counted: r.Counted}, nil
+	if phone, err := parsePhone(to); err == nil {
+		return Recipient{Address: to, Masked: phone.Masked, Counted: phone.Counted}, nil
 	}
-	return Recipient{Address: to, Masked: maskPlain(to), Counted: to}, nil
+	return Recipient{Address: to, Masked: maskedText(to), Counted: norm.NFC.String(strings.ToLower(to))}, nil
 }
 
-// maskPlain leaves the first character of a text, if there are enough others.
-func maskPlain(text string) string {
-	const least = 5
-	if utf8.RuneCountInString(text) < least {
-		return "•••"
+// maskedText leaves the first and the last character of a text, and nothing of a short one.
+func maskedText(text string) string {
+	const dots, short = "•••", 6
+	letters := []rune(text)
+	if len(letters) < short {
+		return dots
 	}
-	_, first := utf8.DecodeRuneInString(text)
-	return text[:first] + "•••"
+	return string(letters[:1]) + dots + string(letters[len(letters)-1:])
 }

@@ -56,6 +56,7 @@ type wording struct {
 var kinds = []string{"subject.txt", "txt", "html", "sms.txt"}
 
 var (
+	templateName  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 	templateFile  = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]{0,63})\.([A-Za-z0-9-]+)\.(subject\.txt|txt|html|sms\.txt)$`)
 	variableName  = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 	wellFormedTag = regexp.MustCompile(`^[A-Za-z0-9-]*$`) // the rest is for language.Parse, which lets underscores pass

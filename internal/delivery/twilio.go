@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/otpd/otpd/internal/egress"
 )
 
 // Why there is no [Twilio] for a configuration. Each is to follow the name of the setting, and quotes nothing of it.
@@ -51,7 +53,7 @@ type Twilio struct {
 }
 
 // NewTwilio returns a provider, and asks nothing of it yet. The error is one of [ErrTwilioAccount], [ErrTwilioToken],
-// [ErrTwilioFrom] and [ErrPeerURL].
+// [ErrTwilioFrom] and [egress.ErrURL].
 func NewTwilio(cfg TwilioConfig) (*Twilio, error) {
 	switch {
 	case !twilioAccount.MatchString(cfg.AccountSID):
@@ -71,9 +73,9 @@ func NewTwilio(cfg TwilioConfig) (*Twilio, error) {
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = TwilioURL
 	}
-	base, err := parsePeerURL(cfg.BaseURL)
+	base, err := egress.ParseURL(cfg.BaseURL)
 	if err != nil || base.RawQuery != "" || base.ForceQuery {
-		return nil, ErrPeerURL
+		return nil, egress.ErrURL
 	}
 	credentials := base64.StdEncoding.EncodeToString([]byte(cfg.AccountSID + ":" + cfg.AuthToken))
 	return &Twilio{

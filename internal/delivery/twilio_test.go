@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/otpd/otpd/internal/egress"
 )
 
 const (
@@ -78,7 +80,7 @@ func TestNewTwilio(t *testing.T) {
 		{"account", &good.AccountSID, []string{"", "AC", twilioSID[:33], twilioSID + "0", "SK" + twilioSID[2:], "../" + twilioSID, twilioSID + "\n"}, ErrTwilioAccount},
 		{"token", &good.AuthToken, []string{"", " ", "a b", "secret\n", "secrét"}, ErrTwilioToken},
 		{"from", &good.From, []string{"", "+0123", "+1", "+123456789012345678", "A name too long", "Näme", "a\nb", "MG" + twilioSID}, ErrTwilioFrom},
-		{"base", &good.BaseURL, []string{"api.twilio.com", "http://api.twilio.com", "https://user@api.twilio.com", "https://api.twilio.com?", "https://api.twilio.com?a=b", "https://api.twilio.com/#"}, ErrPeerURL},
+		{"base", &good.BaseURL, []string{"api.twilio.com", "http://api.twilio.com", "https://user@api.twilio.com", "https://api.twilio.com?", "https://api.twilio.com?a=b", "https://api.twilio.com/#"}, egress.ErrURL},
 	} {
 		was := *test.set
 		for _, bad := range test.bad {

@@ -3,21 +3,14 @@ package delivery
 import (
 	"context"
 	"errors"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"golang.org/x/text/unicode/norm"
 
-	otpcontext "github.com/otpd/otpd/internal/context"
 	"github.com/otpd/otpd/internal/otp"
 	"github.com/otpd/otpd/internal/webhook"
 )
-
-// templateName is the form of a name in [LoadTemplates].
-var templateName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // WebhookChannel hands codes to an endpoint of the application, which reaches the recipient by means of its own.
 type WebhookChannel struct{ endpoint *webhook.Endpoint }
@@ -25,34 +18,9 @@ type WebhookChannel struct{ endpoint *webhook.Endpoint }
 // NewWebhook returns a channel to endpoint.
 func NewWebhook(endpoint *webhook.Endpoint) *WebhookChannel { return &WebhookChannel{endpoint} }
 
-// Recipient takes any text, of 1 to otpcontext.MaxIdentifier bytes without control characters: what it stands for is
-// known to the application. If it looks like an e-mail address or a phone number it is masked and counted as one, and
-// has no prefix: what a message costs is the application's concern.
-func (c *WebhookChannel) Recipient(to string) (Recipient, error) {
-	if to == "" {
-		return Recipient{}, &otp.FieldError{Field: "to", Reason: "must not be empty"}
-	}
-	if err := otp.CheckText("to", to, otpcontext.MaxIdentifier); err != nil {
-		return Recipient{}, err
-	}
-	if m, err := parseMailbox(to); err == nil {
-		return Recipient{Address: to, Masked: m.masked(), Counted: m.counted()}, nil
-	}
-	if phone, err := parsePhone(to); err == nil {
-		return Recipient{Address: to, Masked: phone.Masked, Counted: phone.Counted}, nil
-	}
-	return Recipient{Address: to, Masked: maskedText(to), Counted: norm.NFC.String(strings.ToLower(to))}, nil
-}
-
-// maskedText leaves the first and the last character of a text, and nothing of a short one.
-func maskedText(text string) string {
-	const dots, short = "•••", 6
-	letters := []rune(text)
-	if len(letters) < short {
-		return dots
-	}
-	return string(letters[:1]) + dots + string(letters[len(letters)-1:])
-}
+// Recipient takes any text: what it stands for is known to the application. It has no prefix, since what a message
+// costs is the application's concern.
+func (c *WebhookChannel) Recipient(to string) (Recipient, error) { return parsePlain(to) }
 
 // Check reports whether locale, template and variables have the form that they must have for a template. Whether there
 // is such a template is for the application to know.

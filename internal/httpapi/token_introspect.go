@@ -23,6 +23,9 @@ func (a *introspectAnswer) members(o *object) {
 	o.count("iat", int(a.IssuedAt.Unix()))
 	o.tokens("amr", a.Methods)
 	o.token("token_type", a.TokenType)
+	if a.Purpose != "" {
+		o.text("purpose", a.Purpose)
+	}
 }
 
 func (a *API) introspect(ctx context.Context, caller otp.Caller, q tokenRequest) (*introspectAnswer, error) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/otpd/otpd/internal/egress"
 )
 
 func TestMain(m *testing.M) {
@@ -61,7 +63,7 @@ func TestEndpointTakesURLs(t *testing.T) {
 		"":                                        false,
 	} {
 		_, err := NewEndpoint(Config{URL: text, Secrets: []string{newSecret}})
-		if allowed && err != nil || !allowed && err != ErrURL {
+		if allowed && err != nil || !allowed && err != egress.ErrURL {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

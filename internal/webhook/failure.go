@@ -1,14 +1,12 @@
 package webhook
 
 import (
-	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/otpd/otpd/internal/egress"
 )
 
 // Failure is the error of a message that the endpoint has not taken. It holds nothing of the message, and nothing that
@@ -51,19 +49,4 @@ func retryAfter(text string, now time.Time) (wait time.Duration) {
 	return min(max(wait, 0), maxRetryAfter)
 }
 
-// noAnswer returns the error for an answer that did not come. What err says may quote the URL or the endpoint.
-func noAnswer(err error) error {
-	timeout, known := errors.AsType[net.Error](err)
-	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	network, ofNetwork := errors.AsType[*net.OpError](err)
-	failure := &Failure{Reason: "the endpoint broke the connection off"}
-	switch {
-	case known && timeout.Timeout(), errors.Is(err, context.Canceled):
-		failure.Reason = "the endpoint did not answer in time"
-	case untrusted:
-		failure.Reason = "the endpoint's certificate is not trusted"
-	case ofNetwork && network.Op == "dial":
-		failure.Reason = "the endpoint cannot be reached"
-	}
-	return failure
-}
+func noAnswer(err error) error { return &Failure{Reason: egress.NoAnswer("the endpoint", err)} }
