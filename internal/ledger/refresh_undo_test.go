@@ -243,6 +243,9 @@ func TestFamilyKeysExpire(t *testing.T) {
 		t.Error(err)
 	}
 	keeps(key, 15*time.Minute+grace)
+	if s.number(t, "HEXISTS", key, "n") != 0 {
+		t.Error("the name of the resend that was withdrawn is left")
+	}
 }
 
 func TestMemoryKeepsFamiliesUntilTheirEnd(t *testing.T) {
