@@ -12,31 +12,37 @@ import (
 	"github.com/otpd/otpd"
 	"github.com/otpd/otpd/internal/challenge"
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/httpapi"
 	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
 )
 
 // app is the service, put together from a configuration and not yet listening.
 type app struct {
 	log      *slog.Logger
+	stdout   io.Writer // for codes that are delivered on the console
 	stderr   io.Writer // where log writes; safe for concurrent use
 	registry *prometheus.Registry
 	sealer   *otpcontext.Sealer
 	keys     *httpapi.Keys // nil if anyone may call
+	jwtKeys  *token.Keys   // nil without tokens
 	cert     *certificate  // nil without TLS
 	ledger   string        // the scheme of its URL
+	channels *channels
+	events   *eventSender // nil if they go nowhere
 	api      *httpapi.API
 	reloads  []reload
 	close    func()
 }
 
 // assemble returns the app that cfg describes. Unless there is an error, its close must be called.
-func assemble(cfg config, log *slog.Logger, stderr io.Writer) (*app, error) {
-	a := &app{log: log, stderr: stderr, registry: newRegistry()}
+func assemble(cfg config, log *slog.Logger, stdout, stderr io.Writer) (*app, error) {
+	a := &app{log: log, stdout: stdout, stderr: stderr, registry: newRegistry()}
 	for _, step := range []func(config) error{
-		a.loadSigningKeys, a.loadAPIKeys, a.loadCertificate, a.assembleAPI,
+		a.loadSigningKeys, a.loadAPIKeys, a.loadCertificate, a.loadJWTKeys, a.assembleAPI,
 	} {
 		if err := step(cfg); err != nil {
 			return nil, err
@@ -83,6 +89,20 @@ func (a *app) loadCertificate(cfg config) error {
 	}, cfg.TLSCertFile, cfg.TLSKeyFile)
 }
 
+func (a *app) loadJWTKeys(cfg config) error {
+	if cfg.JWTPrivateKeyFile == "" {
+		return nil
+	}
+	a.jwtKeys = new(token.Keys)
+	return a.load("JWT keys", func() error {
+		set, err := cfg.jwtKeys()
+		if err == nil {
+			a.jwtKeys.Use(set)
+		}
+		return err
+	}, cfg.JWTPrivateKeyFile)
+}
+
 // load applies what the files say, those whose name is not empty, now and whenever one has changed.
 func (a *app) load(name string, apply func() error, files ...string) error {
 	files = slices.DeleteFunc(files, func(file string) bool { return file == "" })
@@ -102,6 +122,16 @@ func (a *app) assembleAPI(cfg config) error {
 		return err
 	}
 	ledger, audit := newMeteredLedger(remembered, a.registry), newAudit(cfg, a.log, a.stderr, a.registry)
+	if a.events, err = newEvents(cfg, a.log, a.registry); err != nil {
+		return err
+	}
+	if a.events != nil {
+		written := audit
+		audit = func(e otp.Event) {
+			written(e)
+			a.events.Record(e)
+		}
+	}
 	service, err := otp.New(otp.Config{
 		Sealer:         a.sealer,
 		Ledger:         ledger,
@@ -130,10 +160,29 @@ func (a *app) assembleAPI(cfg config) error {
 	if err != nil {
 		return err
 	}
+	deliveries, err := delivery.New(delivery.Config{
+		Sealer: a.sealer, Ledger: ledger, Codes: service, Timeout: cfg.DeliveryTimeout, SMSBudget: int(cfg.SMSBudget),
+		Audit: audit, Observe: observeDeliveries(a.registry),
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.loadChannels(cfg, deliveries); err != nil {
+		return err
+	}
+	tokens, err := token.New(token.Config{
+		Sealer: a.sealer, Ledger: ledger, Keys: a.jwtKeys, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience,
+		AccessLife: cfg.AccessTokenSeconds.seconds(), RefreshLife: cfg.RefreshTokenSeconds.seconds(), Audit: audit,
+	})
+	if err != nil {
+		return err
+	}
 	a.api = httpapi.New(httpapi.Config{
 		Service:    service,
 		Devices:    devices,
 		Challenges: challenges,
+		Delivery:   deliveries,
+		Tokens:     tokens,
 		Keys:       a.keys,
 		GuardHost:  a.keys == nil && isLoopback(cfg.ListenAddr),
 		Log:        a.log,
@@ -145,7 +194,7 @@ func (a *app) assembleAPI(cfg config) error {
 
 // newLedger returns the ledger, which a.close ends.
 func (a *app) newLedger(cfg config) (ledgerOfAll, error) {
-	url, source, err := cfg.ledgerURL()
+	url, source, err := secret("OTP_LEDGER_URL", cfg.LedgerURL, cfg.LedgerURLFile)
 	if err != nil {
 		return nil, err
 	}

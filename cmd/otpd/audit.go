@@ -13,8 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/otpd/otpd/internal/challenge"
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
 )
 
 // newAudit returns a function that counts each event and writes it to w in one line, of the form that
@@ -22,12 +24,21 @@ import (
 func newAudit(cfg config, log *slog.Logger, w io.Writer, registry prometheus.Registerer) func(otp.Event) {
 	events := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "otpd_otp_events_total",
-		Help: "Events in the life of verifications, devices and challenges.",
+		Help: "Events in the life of verifications, devices, challenges, deliveries and tokens.",
 	}, []string{"event"})
-	registry.MustRegister(events)
+	sources := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "otpd_otp_sources_total",
+		Help: "Verifications that succeeded, by where their users came from, if that is known.",
+	}, []string{"category"})
+	registry.MustRegister(events, sources)
 	counters := make(map[string]prometheus.Counter)
-	for _, name := range slices.Concat(otp.EventNames, device.EventNames, challenge.EventNames) {
+	for _, name := range slices.Concat(
+		otp.EventNames, device.EventNames, challenge.EventNames, delivery.EventNames, token.EventNames,
+	) {
 		counters[name] = events.WithLabelValues(name)
+	}
+	for _, category := range otp.SourceCategories {
+		sources.WithLabelValues(category)
 	}
 	write := func(e otp.Event) { writeAuditText(e, log) }
 	if cfg.LogFormat == "json" {
@@ -36,6 +47,9 @@ func newAudit(cfg config, log *slog.Logger, w io.Writer, registry prometheus.Reg
 	logged := log.Enabled(context.Background(), slog.LevelInfo)
 	return func(e otp.Event) {
 		counters[e.Name].Inc()
+		if e.SourceCategory != "" {
+			sources.WithLabelValues(e.SourceCategory).Inc()
+		}
 		if logged {
 			write(e)
 		}
@@ -56,7 +70,7 @@ const (
 	option           // text that is left out when empty
 )
 
-func auditFields(e otp.Event) [9]auditField {
+func auditFields(e otp.Event) [11]auditField {
 	return [...]auditField{
 		{"event", e.Name, text},
 		{"id", e.ID, text},
@@ -65,6 +79,8 @@ func auditFields(e otp.Event) [9]auditField {
 		{"identifier_hash", e.IdentifierHash, text},
 		{"retry_count", strconv.Itoa(e.RetryCount), number},
 		{"request_id", e.Caller.RequestID, text},
+		{"channel", e.Channel, option},
+		{"reason", e.Reason, option},
 		{"ip", e.Caller.IP, option},
 		{"user_agent", e.Caller.UserAgent, option},
 	}

@@ -16,9 +16,11 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/httpapi"
 	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
 )
 
 // config is the environment. The tag allowed says what a variable takes, for error messages and the
@@ -53,6 +55,31 @@ type config struct {
 	Issuer                  string        `envconfig:"OTP_ISSUER" default:"otpd" allowed:"what authenticator apps show, 1 to 64 bytes without a colon"`
 	EnrollmentSeconds       whole         `envconfig:"OTP_ENROLLMENT_SECONDS" default:"86400" allowed:"60 to 604800"`
 	ChallengeSeconds        whole         `envconfig:"OTP_CHALLENGE_SECONDS" default:"120" allowed:"1 to 3600"`
+	DeliveryTimeout         time.Duration `envconfig:"OTP_DELIVERY_TIMEOUT" default:"5s" allowed:"1ms to 8s"`
+	TemplateDir             string        `envconfig:"OTP_TEMPLATE_DIR" allowed:"a directory with templates of messages, beside or instead of those built in"`
+	SMTPURL                 string        `envconfig:"OTP_SMTP_URL" secret:"true" allowed:"smtp://[USER:PASSWORD@]HOST[:PORT], with STARTTLS, or smtps://, and perhaps ?auth=plain, login, cram-md5 or xoauth2; for loopback also smtp://HOST?tls=none"`
+	SMTPURLFile             string        `envconfig:"OTP_SMTP_URL_FILE" allowed:"a file with the URL; instead of OTP_SMTP_URL"`
+	MailFrom                string        `envconfig:"OTP_MAIL_FROM" allowed:"an address, perhaps with a name: Shop <no-reply@example.com>; needed with OTP_SMTP_URL"`
+	TwilioAccountSID        string        `envconfig:"OTP_TWILIO_ACCOUNT_SID" allowed:"AC and 32 hexadecimal digits"`
+	TwilioAuthToken         string        `envconfig:"OTP_TWILIO_AUTH_TOKEN" secret:"true" allowed:"the token of that account"`
+	TwilioAuthTokenFile     string        `envconfig:"OTP_TWILIO_AUTH_TOKEN_FILE" allowed:"a file with the token; instead of OTP_TWILIO_AUTH_TOKEN"`
+	TwilioFrom              string        `envconfig:"OTP_TWILIO_FROM" allowed:"a number like +15005550006, a sender's name, or the SID of a messaging service"`
+	TwilioBaseURL           string        `envconfig:"OTP_TWILIO_BASE_URL" default:"https://api.twilio.com" allowed:"an https URL, or an http one for loopback"`
+	SMSGatewayFile          string        `envconfig:"OTP_SMS_GATEWAY_FILE" allowed:"a JSON file that describes an HTTP gateway; instead of OTP_TWILIO_*"`
+	SMSBudget               whole         `envconfig:"OTP_SMS_BUDGET" default:"1000" allowed:"messages an hour to numbers with one calling code, for each API key: 0, for no bound, to 100000"`
+	WebOTPOrigin            string        `envconfig:"OTP_WEBOTP_ORIGIN" allowed:"the host, or its https origin, whose page may read the code out of an SMS"`
+	DeliveryWebhookURL      string        `envconfig:"OTP_DELIVERY_WEBHOOK_URL" allowed:"an https URL, or an http one for loopback"`
+	DeliveryWebhookSecrets  string        `envconfig:"OTP_DELIVERY_WEBHOOK_SECRETS" secret:"true" allowed:"whsec_ and 24 to 64 bytes in base64, several separated by commas, the newest first"`
+	DeliveryWebhookFile     string        `envconfig:"OTP_DELIVERY_WEBHOOK_SECRETS_FILE" allowed:"a file with one secret a line; instead of OTP_DELIVERY_WEBHOOK_SECRETS"`
+	DeliveryConsole         bool          `envconfig:"OTP_DELIVERY_CONSOLE" default:"false" allowed:"true or false"`
+	EventsURL               string        `envconfig:"OTP_EVENTS_URL" allowed:"an https URL, or an http one for loopback"`
+	EventsSecrets           string        `envconfig:"OTP_EVENTS_SECRETS" secret:"true" allowed:"whsec_ and 24 to 64 bytes in base64, several separated by commas, the newest first"`
+	EventsSecretsFile       string        `envconfig:"OTP_EVENTS_SECRETS_FILE" allowed:"a file with one secret a line; instead of OTP_EVENTS_SECRETS"`
+	JWTPrivateKeyFile       string        `envconfig:"OTP_JWT_PRIVATE_KEY_FILE" allowed:"a file with private keys in PEM, PKCS #8, the first signs; otpd keygen --jwt prints one"`
+	JWTIssuer               string        `envconfig:"OTP_JWT_ISSUER" default:"otpd" allowed:"what tokens have as iss, 1 to 256 bytes"`
+	JWTAudience             string        `envconfig:"OTP_JWT_AUDIENCE" default:"otpd" allowed:"what tokens have as aud, 1 to 256 bytes"`
+	AccessTokenSeconds      whole         `envconfig:"OTP_ACCESS_TOKEN_SECONDS" default:"900" allowed:"1 to 86400"`
+	RefreshTokenSeconds     whole         `envconfig:"OTP_REFRESH_TOKEN_SECONDS" default:"604800" allowed:"1 to 31536000, not less than OTP_ACCESS_TOKEN_SECONDS"`
 	TOTPEncryptionKey       string        `envconfig:"TOTP_ENCRYPTION_KEY" secret:"true" blank:"true" allowed:"what encrypts the secrets that otpd import django-totp reads: keys of 32 bytes in base64, separated by commas"`
 	TOTPEncryptionKeyFile   string        `envconfig:"TOTP_ENCRYPTION_KEY_FILE" blank:"true" allowed:"a file with one key a line; instead of TOTP_ENCRYPTION_KEY"`
 	LogLevel                string        `envconfig:"OTP_LOG_LEVEL" default:"info" allowed:"debug, info, warn or error"`
@@ -113,6 +140,12 @@ func (c config) check() error {
 		{"OTP_ISSUER", device.CheckIssuer(c.Issuer) == nil},
 		{"OTP_ENROLLMENT_SECONDS", 60 <= c.EnrollmentSeconds && c.EnrollmentSeconds <= 604800},
 		{"OTP_CHALLENGE_SECONDS", 1 <= c.ChallengeSeconds && c.ChallengeSeconds <= 3600},
+		{"OTP_DELIVERY_TIMEOUT", delivery.MinTimeout <= c.DeliveryTimeout && c.DeliveryTimeout <= delivery.MaxTimeout},
+		{"OTP_SMS_BUDGET", 0 <= c.SMSBudget && c.SMSBudget <= 100_000},
+		{"OTP_JWT_ISSUER", isClaim(c.JWTIssuer)},
+		{"OTP_JWT_AUDIENCE", isClaim(c.JWTAudience)},
+		{"OTP_ACCESS_TOKEN_SECONDS", 1 <= c.AccessTokenSeconds && c.AccessTokenSeconds <= 86400},
+		{"OTP_REFRESH_TOKEN_SECONDS", c.AccessTokenSeconds <= c.RefreshTokenSeconds && c.RefreshTokenSeconds <= 31536000},
 		{"OTP_LOG_LEVEL", slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel)},
 		{"OTP_LOG_FORMAT", c.LogFormat == "json" || c.LogFormat == "text"},
 		{"OTP_SHUTDOWN_TIMEOUT", time.Millisecond <= c.ShutdownTimeout && c.ShutdownTimeout <= 10*time.Minute},
@@ -124,14 +157,31 @@ func (c config) check() error {
 	if c.SessionExpirySeconds < c.ExpirySeconds {
 		return complain("OTP_SESSION_EXPIRY_SECONDS", fmt.Sprintf("is %d, less than OTP_EXPIRY_SECONDS", c.SessionExpirySeconds))
 	}
-	if c.TLSCertFile != "" && c.TLSKeyFile == "" {
-		return complain("OTP_TLS_KEY_FILE", "is missing")
+	for _, pair := range []struct{ has, variable, value string }{
+		{c.TLSCertFile, "OTP_TLS_KEY_FILE", c.TLSKeyFile},
+		{c.TLSKeyFile, "OTP_TLS_CERT_FILE", c.TLSCertFile},
+		{c.SMTPURL + c.SMTPURLFile, "OTP_MAIL_FROM", c.MailFrom},
+		{c.MailFrom, "OTP_SMTP_URL", c.SMTPURL + c.SMTPURLFile},
+		{c.TwilioAccountSID, "OTP_TWILIO_AUTH_TOKEN", c.TwilioAuthToken + c.TwilioAuthTokenFile},
+		{c.TwilioAccountSID, "OTP_TWILIO_FROM", c.TwilioFrom},
+		{c.TwilioAuthToken + c.TwilioAuthTokenFile + c.TwilioFrom, "OTP_TWILIO_ACCOUNT_SID", c.TwilioAccountSID},
+		{c.DeliveryWebhookURL, "OTP_DELIVERY_WEBHOOK_SECRETS", c.DeliveryWebhookSecrets + c.DeliveryWebhookFile},
+		{c.DeliveryWebhookSecrets + c.DeliveryWebhookFile, "OTP_DELIVERY_WEBHOOK_URL", c.DeliveryWebhookURL},
+		{c.EventsURL, "OTP_EVENTS_SECRETS", c.EventsSecrets + c.EventsSecretsFile},
+		{c.EventsSecrets + c.EventsSecretsFile, "OTP_EVENTS_URL", c.EventsURL},
+	} {
+		if pair.has != "" && pair.value == "" {
+			return complain(pair.variable, "is missing")
+		}
 	}
-	if c.TLSKeyFile != "" && c.TLSCertFile == "" {
-		return complain("OTP_TLS_CERT_FILE", "is missing")
+	if c.SMSGatewayFile != "" && c.TwilioAccountSID != "" {
+		return complain("OTP_SMS_GATEWAY_FILE", "is set together with OTP_TWILIO_ACCOUNT_SID")
 	}
 	return nil
 }
+
+// isClaim reports whether text is fit for a claim of a token.
+func isClaim(text string) bool { return text != "" && otp.CheckText("", text, token.MaxName) == nil }
 
 func isAddr(addr string) bool {
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
@@ -189,6 +239,19 @@ func (c config) apiKeys() (*httpapi.KeySet, error) {
 	return set, nil
 }
 
+// jwtKeys reads the keys that sign tokens.
+func (c config) jwtKeys() (*token.KeySet, error) {
+	data, err := readFile("OTP_JWT_PRIVATE_KEY_FILE", c.JWTPrivateKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	set, err := token.ParseKeys(data)
+	if err != nil {
+		return nil, complain("OTP_JWT_PRIVATE_KEY_FILE", err.Error())
+	}
+	return set, nil
+}
+
 // foreignKeys reads the keys under which django-totp keeps secrets.
 func (c config) foreignKeys() (*otpcontext.ForeignKeys, error) {
 	encoded, source, err := secrets("TOTP_ENCRYPTION_KEY", c.TOTPEncryptionKey, c.TOTPEncryptionKeyFile)
@@ -205,12 +268,13 @@ func (c config) foreignKeys() (*otpcontext.ForeignKeys, error) {
 	return keys, nil
 }
 
-// ledgerURL reads the URL of the ledger, and of which variable it is.
-func (c config) ledgerURL() (url, source string, err error) {
-	if c.LedgerURLFile == "" {
-		return c.LedgerURL, "OTP_LEDGER_URL", nil
+// secret returns what a variable holds, or the only line of the file that it names by its other name,
+// VARIABLE_FILE. The source is the name that is set.
+func secret(variable, value, file string) (text, source string, err error) {
+	if file == "" {
+		return value, variable, nil
 	}
-	lines, source, err := secrets("OTP_LEDGER_URL", os.Getenv("OTP_LEDGER_URL"), c.LedgerURLFile)
+	lines, source, err := secrets(variable, os.Getenv(variable), file)
 	if err == nil && len(lines) > 1 {
 		err = complain(source, "holds more than one line")
 	}

@@ -16,8 +16,8 @@ func dev(ctx context.Context, cfg config, stdout, stderr io.Writer) (err error) 
 		return err
 	}
 	cfg.SigningKeyFile, cfg.SigningKeyFallbacks, cfg.SigningKeyFallbacksFile = "", "", ""
-	cfg.LogFormat = "text"
-	return serve(ctx, cfg, stderr, func(addr net.Addr) { fmt.Fprint(stdout, walkthrough(cfg, addr)) })
+	cfg.LogFormat, cfg.DeliveryConsole = "text", true
+	return serve(ctx, cfg, stdout, stderr, func(addr net.Addr) { fmt.Fprint(stdout, walkthrough(cfg, addr)) })
 }
 
 // walkthrough returns lines for a shell that generate a code, send a wrong one, and then the right one

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/go-json-experiment/json"
@@ -29,6 +30,10 @@ const usage = `usage: otpd [command]
   serve             serve; what it does without a command
   dev               serve with a key of its own, for trying it out
   keygen            print a new signing key
+  keygen --jwt[=ALGORITHM]
+                    print a new private key for tokens: EdDSA, which is the default, ES256 or RS256
+  send-test --channel NAME --to ADDRESS [--locale TAG] [--template NAME]
+                    send a code that verifies nothing over a configured channel, and say how it went
   inspect TOKEN     open a context or a device with the configured key and print what it says
   import [-namespace NAME] FORMAT FILE
                     make devices of those in a CSV file, or - for standard input, of django-otp or
@@ -54,11 +59,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var err error
 	switch {
 	case command == "serve" && len(args) == 0:
-		err = withConfig(func(cfg config) error { return serve(ctx, cfg, stderr, func(net.Addr) {}) })
+		err = withConfig(func(cfg config) error { return serve(ctx, cfg, stdout, stderr, func(net.Addr) {}) })
 	case command == "dev" && len(args) == 0:
 		err = withConfig(func(cfg config) error { return dev(ctx, cfg, stdout, stderr) })
 	case command == "keygen" && len(args) == 0:
 		err = keygen(stdout)
+	case command == "keygen" && len(args) == 1 && args[0] == "--jwt":
+		err = keygenJWT(stdout, "EdDSA")
+	case command == "keygen" && len(args) == 1 && strings.HasPrefix(args[0], "--jwt="):
+		err = keygenJWT(stdout, strings.TrimPrefix(args[0], "--jwt="))
+	case command == "send-test":
+		message, ok := parseSendTest(args)
+		if !ok {
+			fmt.Fprint(stderr, usage)
+			return 2
+		}
+		err = withConfig(func(cfg config) error { return sendTest(ctx, cfg, message, stdout) })
 	case command == "inspect" && len(args) == 1:
 		err = withConfig(func(cfg config) error { return inspect(cfg, args[0], stdout) })
 	case command == "import":

@@ -20,12 +20,12 @@ import (
 )
 
 // serve serves what cfg describes until ctx ends, and then answers the requests under way. It calls
-// ready when requests are answered.
-func serve(ctx context.Context, cfg config, stderr io.Writer, ready func(net.Addr)) error {
+// ready when requests are answered. What is delivered on the console goes to stdout.
+func serve(ctx context.Context, cfg config, stdout, stderr io.Writer, ready func(net.Addr)) error {
 	log := newLogger(cfg, stderr)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // for good: it would end the process, even while that ends by itself
-	a, err := assemble(cfg, log, stderr)
+	a, err := assemble(cfg, log, stdout, stderr)
 	if err != nil {
 		return err
 	}
@@ -54,6 +54,15 @@ func (a *app) warn(cfg config) {
 	}
 	if cfg.ThrottleFactorSeconds == 0 {
 		a.log.Warn("no throttle: nothing limits guesses at the codes of a device, nor those over several verifications", "OTP_THROTTLE_FACTOR_SECONDS", 0)
+	}
+	if cfg.DeliveryConsole {
+		a.log.Warn("codes are written to standard output for whoever asks for the channel console", "OTP_DELIVERY_CONSOLE", true)
+	}
+	if a.ledger == "none" && len(a.channels.byName) > 0 {
+		a.log.Warn("no ledger: nothing limits how many codes a recipient is sent, and Idempotency-Key is refused")
+	}
+	if a.ledger == "none" && a.jwtKeys != nil {
+		a.log.Warn("no ledger: a refresh token works as often as it is sent until it expires, and a logout ends nothing")
 	}
 	if a.ledger == "none" {
 		a.log.Warn("no ledger: a code works as often as it is sent until it expires, and whoever keeps an old context has its attempts and resends again, without end")
@@ -124,17 +133,21 @@ var errCutOff = errors.New("requests were cut off after OTP_SHUTDOWN_TIMEOUT")
 
 // shutDown answers what is under way, with the listeners still open for whoever asks whether the service
 // is ready, and then closes all connections, those on which no request has come at once.
+// Then it sends the events that are left.
 func (a *app) shutDown(timeout time.Duration, servers []*http.Server) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if a.api.Drain(ctx) != nil {
 		err = errCutOff
 	}
-	ctx, cancel = context.WithTimeout(context.Background(), flushTimeout)
+	flush, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	for _, server := range servers {
-		_ = server.Shutdown(ctx)
+		_ = server.Shutdown(flush)
 		_ = server.Close()
+	}
+	if a.events != nil {
+		a.events.drain(ctx)
 	}
 	return err
 }

@@ -31,6 +31,9 @@ type event struct {
 	IdentifierHash string    `json:"identifier_hash"`
 	RetryCount     int       `json:"retry_count"`
 	RequestID      string    `json:"request_id"`
+	Channel        string    `json:"channel,omitzero"`
+	Reason         string    `json:"reason,omitzero"`
+	SourceCategory string    `json:"source_category,omitzero"`
 	IP             string    `json:"ip,omitzero"`
 	UserAgent      string    `json:"user_agent,omitzero"`
 }
@@ -41,7 +44,7 @@ func (q *Queue) payload(batch []otp.Event) []byte {
 		events[i] = event{
 			EventID: otp.NewID(), Event: e.Name, At: e.At.UTC(), ID: e.ID, Namespace: e.Caller.Namespace, Purpose: e.Purpose,
 			IdentifierHash: e.IdentifierHash, RetryCount: e.RetryCount, RequestID: e.Caller.RequestID, IP: e.Caller.IP,
-			UserAgent: e.Caller.UserAgent,
+			UserAgent: e.Caller.UserAgent, Channel: e.Channel, Reason: e.Reason, SourceCategory: e.SourceCategory,
 		}
 	}
 	// There is no error: what is no UTF-8 is replaced, and no clock is past the year 9999.

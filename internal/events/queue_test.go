@@ -44,6 +44,7 @@ func TestEventHasTheNamesOfTheAuditLog(t *testing.T) {
 		at := time.Date(2026, 1, 1, 2, 0, 0, 500e6, time.FixedZone("", 2*60*60))
 		f.Record(otp.Event{
 			Name: otp.EventFailed, At: at, ID: "AAECAwQFBgcICQoLDA0ODw", Purpose: "login", IdentifierHash: "hash", RetryCount: 2,
+			Channel: "email", Reason: "decoy", SourceCategory: "website",
 			Caller: otp.Caller{Namespace: "shop", RequestID: "r-1", IP: "203.0.113.7", UserAgent: "Mozilla \"5\" \xff<b>"},
 		})
 		f.Record(otp.Event{Name: otp.EventGenerated, At: at})
@@ -74,7 +75,8 @@ func TestEventHasTheNamesOfTheAuditLog(t *testing.T) {
 		want := []any{
 			map[string]any{
 				"event": "otp.failed", "at": "2026-01-01T00:00:00.5Z", "id": "AAECAwQFBgcICQoLDA0ODw", "namespace": "shop",
-				"purpose": "login", "identifier_hash": "hash", "retry_count": 2., "request_id": "r-1", "ip": "203.0.113.7",
+				"purpose": "login", "identifier_hash": "hash", "retry_count": 2.,
+				"channel": "email", "reason": "decoy", "source_category": "website", "request_id": "r-1", "ip": "203.0.113.7",
 				"user_agent": "Mozilla \"5\" \ufffd<b>",
 			},
 			map[string]any{
