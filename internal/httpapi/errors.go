@@ -185,7 +185,7 @@ func describe(err error) (int, errorAnswer) {
 		return describeWait("COOLDOWN_DURATION_PENDING", "A new code can be sent in %d %s.", cooldown.RetryAfter)
 	}
 	if limit, ok := errors.AsType[*delivery.LimitError](err); ok {
-		return describeWait("SEND_LIMIT_EXCEEDED", "Too many messages to this recipient. The next can be sent in %d %s.", limit.RetryAfter)
+		return describeWait("SEND_LIMIT_EXCEEDED", "Too many messages. The next can be sent in %d %s.", limit.RetryAfter)
 	}
 	if failed, ok := errors.AsType[*delivery.Failure](err); ok {
 		return describeFailure(failed)

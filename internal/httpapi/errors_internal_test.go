@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/otpd/otpd"
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/otp"
 )
@@ -19,6 +20,9 @@ func everyFailure() []error {
 		&otp.WrongCodeError{Context: "c", AttemptsRemaining: 2}, &otp.CooldownError{RetryAfter: 30 * time.Second},
 		&otp.ThrottledError{RetryAfter: time.Second}, &otp.ThrottledError{RetryAfter: 2 * time.Second},
 		&device.WrongCodeError{Device: "d"}, &device.WrongCodeError{Devices: []string{"d"}},
+		&delivery.LimitError{RetryAfter: time.Minute},
+		&delivery.Failure{Permanent: true, Reason: "the mail server refused the recipient (550 5.1.1)"},
+		&delivery.Failure{Reason: "the mail server refused the recipient (451 4.3.0)"},
 		device.ErrInvalid, &device.InvalidError{Index: 1}, &bodyTooLargeError{maxBody}, &bodyTooLargeError{maxResealBody},
 		&otp.FieldError{Field: "length", Reason: "must be 6 to 12"}, &missingFieldsError{[]string{"context"}},
 		errors.New("anything else"),

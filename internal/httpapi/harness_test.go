@@ -20,10 +20,12 @@ import (
 	"github.com/otpd/otpd"
 	"github.com/otpd/otpd/internal/challenge"
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
 	"github.com/otpd/otpd/internal/httpapi"
 	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
+	"github.com/otpd/otpd/internal/token"
 )
 
 const (
@@ -43,16 +45,25 @@ const (
 	issuer          = "Shop"
 	enrollment      = 24 * time.Hour
 	challengeExpiry = 2 * time.Minute
+
+	smsBudget = 3
+	jwtIssuer = "https://login.example.com"
+	audience  = "https://api.example.com"
+
+	accessLife  = 900 * time.Second
+	refreshLife = 7 * 24 * time.Hour
 )
 
 // throttle is that of the ledgers in memory.
 var throttle = ledger.Throttle{After: 20, Factor: time.Second, Max: time.Hour}
 
-// ledgerOfAll remembers contexts, challenges and devices.
+// ledgerOfAll remembers all that there is to remember.
 type ledgerOfAll interface {
 	otp.Ledger
 	device.Ledger
 	challenge.Ledger
+	delivery.Ledger
+	token.Ledger
 }
 
 // options is what tests need different.
@@ -64,6 +75,8 @@ type options struct {
 	logLevel  slog.Level
 
 	enrollment time.Duration // 0 for a day
+	jwtKeys    *token.Keys   // nil for one of EdDSA
+	noTokens   bool
 }
 
 // server is the service behind its real router, on a clock that stands still.
@@ -75,6 +88,9 @@ type server struct {
 	telling  sync.Mutex
 	events   []otp.Event // what was told to the audit log
 	bearer   string      // API key to call with, if any
+
+	// What was delivered. There is no webhook, so that one channel is not set up.
+	email, sms, console *box
 }
 
 func newServer(tb testing.TB, o options) *server {
@@ -106,6 +122,20 @@ func newServer(tb testing.TB, o options) *server {
 		Sealer: sealer, Ledger: o.ledger, Codes: service, Devices: devices, Expiry: challengeExpiry, Now: clock, Audit: audit,
 	})
 	noError(tb, err)
+	deliveries, err := delivery.New(delivery.Config{
+		Sealer: sealer, Ledger: o.ledger, Codes: service, Timeout: delivery.MaxTimeout, SMSBudget: smsBudget, Now: clock, Audit: audit,
+	})
+	noError(tb, err)
+	s.email, s.sms, s.console = newBoxes(tb)
+	deliveries.Use(map[string]delivery.Channel{delivery.Email: s.email, delivery.SMS: s.sms, delivery.Console: s.console})
+	if o.jwtKeys == nil && !o.noTokens {
+		o.jwtKeys = jwtKeys(tb, "EdDSA")
+	}
+	tokens, err := token.New(token.Config{
+		Sealer: sealer, Ledger: o.ledger, Keys: o.jwtKeys, Issuer: jwtIssuer, Audience: audience,
+		AccessLife: accessLife, RefreshLife: refreshLife, Now: clock, Audit: audit,
+	})
+	noError(tb, err)
 	keys := o.liveKeys
 	if o.keys != nil {
 		set, err := httpapi.ParseKeys(o.keys)
@@ -114,7 +144,8 @@ func newServer(tb testing.TB, o options) *server {
 		keys.Use(set)
 	}
 	s.api = httpapi.New(httpapi.Config{
-		Service: service, Devices: devices, Challenges: challenges, Keys: keys, GuardHost: o.guardHost, Metrics: s.registry, Contract: otpd.OpenAPI,
+		Service: service, Devices: devices, Challenges: challenges, Delivery: deliveries, Tokens: tokens,
+		Keys: keys, GuardHost: o.guardHost, Metrics: s.registry, Contract: otpd.OpenAPI,
 		Log: slog.New(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: o.logLevel})),
 	})
 	return s
@@ -326,6 +357,22 @@ func (b brokenLedger) Attempt(context.Context, otp.Verification, bool) (otp.Outc
 }
 func (b brokenLedger) Resend(context.Context, otp.Verification, time.Duration) (otp.Outcome, error) {
 	return b.fail()
+}
+func (b brokenLedger) Withdraw(context.Context, otp.Verification) error { _, err := b.fail(); return err }
+func (b brokenLedger) Refresh(context.Context, otp.Verification) (otp.Outcome, error) {
+	return b.fail()
+}
+func (b brokenLedger) Spend(context.Context, string, time.Time, []delivery.Window) (time.Duration, func(context.Context), error) {
+	_, err := b.fail()
+	return 0, nil, err
+}
+func (b brokenLedger) Reserve(context.Context, string, string, time.Duration, time.Time) (string, error) {
+	_, err := b.fail()
+	return "", err
+}
+func (b brokenLedger) Settle(context.Context, string, string, string, time.Duration, time.Time) error {
+	_, err := b.fail()
+	return err
 }
 func (b brokenLedger) Unlock(context.Context, string) (otp.Outcome, error)           { return b.fail() }
 func (b brokenLedger) Revoke(context.Context, otp.Verification) (otp.Outcome, error) { return b.fail() }

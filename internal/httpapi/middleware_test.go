@@ -26,13 +26,13 @@ const (
 var twoKeys = []string{"shop:" + shopSecret, "shop:" + shopSecret2, "bank:" + bankSecret}
 
 var postPaths = []string{
-	"/v1/otp/generate", "/v1/otp/verify", "/v1/otp/resend", "/v1/otp/revoke", "/v1/otp/inspect", "/v1/identifiers/unlock",
+	"/v1/otp/generate", "/v1/otp/send", "/v1/otp/verify", "/v1/otp/resend", "/v1/otp/revoke", "/v1/otp/inspect", "/v1/identifiers/unlock",
 	"/v1/devices/enroll", "/v1/devices/confirm", "/v1/devices/verify", "/v1/devices/match", "/v1/devices/inspect",
 	"/v1/devices/backup-codes", "/v1/devices/resync", "/v1/devices/unlock", "/v1/devices/reseal", "/v1/devices/disable",
-	"/v1/challenges", "/v1/challenges/verify",
+	"/v1/challenges", "/v1/challenges/verify", "/v1/tokens/refresh", "/v1/tokens/introspect", "/v1/tokens/revoke",
 }
 
-var getPaths = []string{"/openapi.yaml", "/openapi.json", "/healthz", "/readyz"}
+var getPaths = []string{"/.well-known/jwks.json", "/openapi.yaml", "/openapi.json", "/healthz", "/readyz"}
 
 func TestAuthorization(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -284,6 +284,7 @@ var hostilePaths = []string{
 	"/v1/otp/ver\x00ify", "/\xff\xfe", "/" + strings.Repeat("a/", 1000), "*", "/v1/identifiers", "/v1/identifiers/ada@example.com",
 	"/openapi.yaml/", "/v1/otp/{}", "/v1/otp/*", "/v1/otp/123456",
 	"/v1/devices", "/v1/devices/", "/v1/devices/verify/", "/v1/devices/backup_codes", "/v1/devices/" + secret, "/v1/challenges/", "/v1/challenges/issue",
+	"/v1/otp/send/", "/v1/tokens", "/v1/tokens/", "/v1/tokens/refresh/", "/v1/tokens/issue", "/.well-known", "/.well-known/", "/.well-known/jwks.json/", "/jwks.json",
 }
 
 func TestUnknownPaths(t *testing.T) {

@@ -99,8 +99,9 @@ func (s *server) complete(tb testing.TB, f fields) answer {
 // sample is a request that its path takes, and what it is made of.
 type sample struct {
 	fields
-	issued answer // by generate
-	device string // confirmed
+	issued  answer // by generate
+	device  string // confirmed
+	refresh string // a refresh token, if it is of tokens
 }
 
 func (s *server) sample(tb testing.TB, path string) sample {
@@ -109,6 +110,14 @@ func (s *server) sample(tb testing.TB, path string) sample {
 	switch path {
 	case "/v1/otp/generate":
 		p.fields = fields{}
+	case "/v1/otp/send":
+		p.fields = mail
+	case "/v1/tokens/refresh":
+		p.refresh = s.login(tb, fields{"identifier": ada}).text("refresh_token")
+		p.fields = fields{"refresh_token": p.refresh}
+	case "/v1/tokens/introspect", "/v1/tokens/revoke":
+		p.refresh = s.login(tb, fields{"identifier": ada}).text("refresh_token")
+		p.fields = fields{"token": p.refresh}
 	case "/v1/identifiers/unlock", "/v1/devices/enroll", "/v1/challenges":
 		p.fields = fields{"identifier": ada}
 	case "/v1/otp/verify":
@@ -136,7 +145,7 @@ func (s *server) sample(tb testing.TB, path string) sample {
 	return p
 }
 
-// untouched fails the test unless nothing that p is made of has been counted or used.
+// untouched fails the test unless nothing that p is made of has been counted, used or sent.
 func (s *server) untouched(tb testing.TB, p sample) {
 	tb.Helper()
 	s.stillGood(tb, p.issued)
@@ -144,4 +153,8 @@ func (s *server) untouched(tb testing.TB, p sample) {
 		tb.Errorf("the device has been touched: %s", a.body)
 	}
 	s.verifyDevice(tb, p.device, s.code(tb)).is(tb, 200, "")
+	s.undelivered(tb)
+	if p.refresh != "" {
+		s.refresh(tb, p.refresh).is(tb, 200, "")
+	}
 }
