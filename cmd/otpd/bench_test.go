@@ -314,9 +314,21 @@ type benchServer struct {
 	addr  string
 	pid   int
 	count func(testing.TB) float64 // of allocations since it started
+	admin string                   // address; empty for the bare handler
 }
 
-func (w *wireBench) startOtpd(tb testing.TB, ledgerURL string) benchServer {
+// metric returns the value of an otpd's metric without labels.
+func (s benchServer) metric(tb testing.TB, name string) float64 {
+	for metric := range strings.Lines(httpGet(tb, "http://"+s.admin+"/metrics")) {
+		if value, ok := strings.CutPrefix(metric, name+" "); ok {
+			return parseFloat(tb, value)
+		}
+	}
+	tb.Fatalf("no metric %s", name)
+	return 0
+}
+
+func (w *wireBench) startOtpd(tb testing.TB, ledgerURL string, env ...string) benchServer {
 	logFile := filepath.Join(tb.TempDir(), "log")
 	stderr, err := os.Create(logFile)
 	if err != nil {
@@ -325,9 +337,10 @@ func (w *wireBench) startOtpd(tb testing.TB, ledgerURL string) benchServer {
 	defer stderr.Close()
 	cmd := exec.Command(w.binary)
 	cmd.Stderr = stderr
-	pid := startServer(tb, cmd, servingCore, "GOMAXPROCS=1", "OTP_SIGNING_KEY="+w.key, "OTP_API_KEYS=app:"+benchSecret,
+	env = append(env, "GOMAXPROCS=1", "OTP_SIGNING_KEY="+w.key, "OTP_API_KEYS=app:"+benchSecret,
 		"OTP_LEDGER_URL="+ledgerURL, "OTP_LEDGER_TIMEOUT=5s", // a busy machine may stall for longer than the default
 		"OTP_LISTEN_ADDR=127.0.0.1:0", "OTP_ADMIN_ADDR=127.0.0.1:0")
+	pid := startServer(tb, cmd, servingCore, env...)
 	var line struct {
 		Addr      string `json:"addr"`
 		AdminAddr string `json:"admin_addr"`
@@ -341,15 +354,9 @@ func (w *wireBench) startOtpd(tb testing.TB, ledgerURL string) benchServer {
 		}
 		return false
 	})
-	return benchServer{line.Addr, pid, func(tb testing.TB) float64 {
-		for metric := range strings.Lines(httpGet(tb, "http://"+line.AdminAddr+"/metrics")) {
-			if value, ok := strings.CutPrefix(metric, "go_memstats_mallocs_total "); ok {
-				return parseFloat(tb, value)
-			}
-		}
-		tb.Fatal("no metric of allocations")
-		return 0
-	}}
+	server := benchServer{addr: line.Addr, pid: pid, admin: line.AdminAddr}
+	server.count = func(tb testing.TB) float64 { return server.metric(tb, "go_memstats_mallocs_total") }
+	return server
 }
 
 func startBare(tb testing.TB, path string, answer []byte) benchServer {
@@ -367,7 +374,7 @@ func startBare(tb testing.TB, path string, answer []byte) benchServer {
 		addr = text
 		return complete
 	})
-	return benchServer{addr, pid, func(tb testing.TB) float64 {
+	return benchServer{addr: addr, pid: pid, count: func(tb testing.TB) float64 {
 		return parseFloat(tb, httpGet(tb, "http://"+addr+"/allocations"))
 	}}
 }
