@@ -9,7 +9,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.dat
 # How long make fuzz tries each target, what make cover asks of the packages below, and the image's name.
 FUZZTIME ?= 10s
 COVERAGE ?= 95
-COVERED  := internal/otp internal/device internal/challenge internal/context internal/ledger
+COVERED  := internal/otp internal/device internal/challenge internal/context internal/ledger internal/delivery \
+	internal/webhook internal/events internal/token
 IMAGE    ?= otpd
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -29,7 +30,7 @@ build: ## build bin/otpd
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/otpd ./cmd/otpd
 
 test: ## run all tests, and say which programs are missing for some of them
-	@for program in redis-server promtool python3 node oathtool zbarimg rsvg-convert; do \
+	@for program in redis-server promtool python3 node npm oathtool zbarimg rsvg-convert; do \
 		command -v $$program >/dev/null || echo "there is no $$program here: the tests that need it are skipped"; \
 	done
 	go test ./...
