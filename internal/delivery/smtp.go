@@ -173,6 +173,8 @@ func explain(ctx context.Context, step string, err error) *Failure {
 	}
 	code, enhanced, refused := refusal(err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	network, ok := errors.AsType[net.Error](err) // a socket can be a moment ahead of ctx
+	late := ctx.Err() != nil || ok && network.Timeout()
 	switch {
 	case refused:
 		codes := strings.TrimSpace(fmt.Sprint(code, " ", enhanced))
@@ -180,7 +182,7 @@ func explain(ctx context.Context, step string, err error) *Failure {
 		return &Failure{permanent, fmt.Sprintf("the mail server refused %s (%s)", step, codes)}
 	case untrusted:
 		return &Failure{Reason: "the mail server's certificate is not to be trusted"}
-	case ctx.Err() != nil:
+	case late:
 		return &Failure{Reason: "the mail server did not answer in time"}
 	case step == encrypting:
 		return &Failure{Reason: "the connection to the mail server could not be encrypted"}

@@ -227,7 +227,7 @@ func TestVariablesAreBounded(t *testing.T) {
 		eleven[name] = ""
 	}
 	for _, m.Variables = range []map[string]string{
-		eleven, {"": "x"}, {"App": "x"}, {"1a": "x"}, {"a-b": "x"}, {"é": "x"}, {"a\n": "x"}, {strings.Repeat("a", 33): "x"},
+		eleven, {"": "x"}, {"code": "x"}, {"minutes": "x"}, {"few": "x"}, {"App": "x"}, {"1a": "x"}, {"a-b": "x"}, {"é": "x"}, {"a\n": "x"}, {strings.Repeat("a", 33): "x"},
 		{"app": strings.Repeat("a", MaxVariableValue+1)}, {"app": "a\r\nBcc: b@example.com"}, {"app": "a\x00"},
 		{"app": "\x7f"}, {"app": "\u0085"}, {"app": "\u2028"}, {"app": "\u202e"}, {"app": "\u2067"}, {"app": "\xff"},
 	} {
