@@ -100,7 +100,7 @@ func (a *app) loadJWTKeys(cfg config) error {
 			a.jwtKeys.Use(set)
 		}
 		return err
-	}, cfg.JWTPrivateKeyFile)
+	}, cfg.jwtKeyFiles()...)
 }
 
 // load applies what the files say, those whose name is not empty, now and whenever one has changed.

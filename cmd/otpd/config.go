@@ -75,7 +75,7 @@ type config struct {
 	EventsURL               string        `envconfig:"OTP_EVENTS_URL" allowed:"an https URL, or an http one for loopback"`
 	EventsSecrets           string        `envconfig:"OTP_EVENTS_SECRETS" secret:"true" allowed:"whsec_ and 24 to 64 bytes in base64, several separated by commas, the newest first"`
 	EventsSecretsFile       string        `envconfig:"OTP_EVENTS_SECRETS_FILE" allowed:"a file with one secret a line; instead of OTP_EVENTS_SECRETS"`
-	JWTPrivateKeyFile       string        `envconfig:"OTP_JWT_PRIVATE_KEY_FILE" allowed:"a file with private keys in PEM, PKCS #8, the first signs; otpd keygen --jwt prints one"`
+	JWTPrivateKeyFile       string        `envconfig:"OTP_JWT_PRIVATE_KEY_FILE" allowed:"a file with private keys in PEM, PKCS #8, or several separated by commas; the first key signs; otpd keygen --jwt prints one"`
 	JWTIssuer               string        `envconfig:"OTP_JWT_ISSUER" default:"otpd" allowed:"what tokens have as iss, 1 to 256 bytes"`
 	JWTAudience             string        `envconfig:"OTP_JWT_AUDIENCE" default:"otpd" allowed:"what tokens have as aud, 1 to 256 bytes"`
 	AccessTokenSeconds      whole         `envconfig:"OTP_ACCESS_TOKEN_SECONDS" default:"900" allowed:"1 to 86400"`
@@ -239,13 +239,19 @@ func (c config) apiKeys() (*httpapi.KeySet, error) {
 	return set, nil
 }
 
+func (c config) jwtKeyFiles() []string { return strings.Split(c.JWTPrivateKeyFile, ",") }
+
 // jwtKeys reads the keys that sign tokens.
 func (c config) jwtKeys() (*token.KeySet, error) {
-	data, err := readFile("OTP_JWT_PRIVATE_KEY_FILE", c.JWTPrivateKeyFile)
-	if err != nil {
-		return nil, err
+	var all []byte
+	for _, file := range c.jwtKeyFiles() {
+		data, err := readFile("OTP_JWT_PRIVATE_KEY_FILE", file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(append(all, data...), '\n')
 	}
-	set, err := token.ParseKeys(data)
+	set, err := token.ParseKeys(all)
 	if err != nil {
 		return nil, complain("OTP_JWT_PRIVATE_KEY_FILE", err.Error())
 	}
