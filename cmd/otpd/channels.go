@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,26 +20,29 @@ type channels struct {
 }
 
 // newChannels returns the channels of cfg. What the console gets is written to stdout.
-func newChannels(cfg config, stdout io.Writer) (c *channels, err error) {
-	c = &channels{byName: make(map[string]delivery.Channel)}
-	defer func() {
-		if err != nil {
-			c.close()
-		}
-	}()
+func newChannels(cfg config, stdout io.Writer) (*channels, error) {
+	c := &channels{byName: make(map[string]delivery.Channel)}
+	if err := c.add(cfg, stdout); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *channels) add(cfg config, stdout io.Writer) error {
 	templates, err := delivery.LoadTemplates(cfg.TemplateDir)
 	if err != nil {
-		return nil, complain("OTP_TEMPLATE_DIR", err.Error())
+		return complain("OTP_TEMPLATE_DIR", "cannot be used: "+strings.TrimPrefix(err.Error(), "delivery: "))
 	}
 	for _, add := range []func(config, *delivery.Templates) error{c.addEmail, c.addTwilio, c.addGateway, c.addWebhook} {
 		if err := add(cfg, templates); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if cfg.DeliveryConsole {
 		c.byName[delivery.Console] = delivery.NewConsole(stdout, templates)
 	}
-	return c, nil
+	return nil
 }
 
 // loadChannels has s deliver over the channels that cfg sets up.

@@ -18,6 +18,7 @@ import (
 	otpcontext "github.com/otpd/otpd/internal/context"
 	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
+	"github.com/otpd/otpd/internal/egress"
 	"github.com/otpd/otpd/internal/httpapi"
 	"github.com/otpd/otpd/internal/otp"
 	"github.com/otpd/otpd/internal/token"
@@ -141,6 +142,7 @@ func (c config) check() error {
 		{"OTP_ENROLLMENT_SECONDS", 60 <= c.EnrollmentSeconds && c.EnrollmentSeconds <= 604800},
 		{"OTP_CHALLENGE_SECONDS", 1 <= c.ChallengeSeconds && c.ChallengeSeconds <= 3600},
 		{"OTP_DELIVERY_TIMEOUT", delivery.MinTimeout <= c.DeliveryTimeout && c.DeliveryTimeout <= delivery.MaxTimeout},
+		{"OTP_TWILIO_BASE_URL", isEgress(c.TwilioBaseURL)},
 		{"OTP_SMS_BUDGET", 0 <= c.SMSBudget && c.SMSBudget <= 100_000},
 		{"OTP_JWT_ISSUER", isClaim(c.JWTIssuer)},
 		{"OTP_JWT_AUDIENCE", isClaim(c.JWTAudience)},
@@ -177,7 +179,16 @@ func (c config) check() error {
 	if c.SMSGatewayFile != "" && c.TwilioAccountSID != "" {
 		return complain("OTP_SMS_GATEWAY_FILE", "is set together with OTP_TWILIO_ACCOUNT_SID")
 	}
+	if c.WebOTPOrigin != "" && c.SMSGatewayFile+c.TwilioAccountSID == "" {
+		return complain("OTP_WEBOTP_ORIGIN", "is set without OTP_TWILIO_ACCOUNT_SID or OTP_SMS_GATEWAY_FILE")
+	}
 	return nil
+}
+
+// isEgress reports whether otpd may send something to a URL.
+func isEgress(url string) bool {
+	_, err := egress.ParseURL(url)
+	return err == nil
 }
 
 // isClaim reports whether text is fit for a claim of a token.
@@ -253,7 +264,7 @@ func (c config) jwtKeys() (*token.KeySet, error) {
 	}
 	set, err := token.ParseKeys(all)
 	if err != nil {
-		return nil, complain("OTP_JWT_PRIVATE_KEY_FILE", err.Error())
+		return nil, complain("OTP_JWT_PRIVATE_KEY_FILE", "cannot be used: "+err.Error())
 	}
 	return set, nil
 }

@@ -3,8 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"maps"
 	"net"
 	"os"
@@ -13,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/otpd/otpd/internal/token"
 )
 
 // refusal is a start that must fail.
@@ -70,6 +78,25 @@ func lookUpVariable(tb testing.TB, name string) variable {
 }
 
 const keyVariable = "OTP_SIGNING_KEY"
+
+// What is allowed, for the variables that go with others.
+const (
+	twilioSID     = "AC0123456789abcdef0123456789abcdef"
+	webhookSecret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+)
+
+var (
+	badEndpoints = []string{
+		"app.example.com", "https://", "http://app.example.com/hook", "http://127.0.0.1.example.com", "http://0.0.0.0",
+		"ftp://127.0.0.1", "https://user:pass@app.example.com", "https://app.example.com/#x", "https://app.example.com/%zz",
+	}
+	badEndpointSecrets = []string{
+		",", "a-secret-password", "whsec_", "whsec_YS1zZWNyZXQtcGFzc3dvcmQ=", strings.TrimPrefix(webhookSecret, "whsec_"),
+		"whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 23)), "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 65)),
+		"whsec_000102030405060708090a0b0c0d0e0f1", strings.TrimRight(webhookSecret, "="), "WHSEC_" + webhookSecret[6:],
+		webhookSecret + ",a-secret-password", webhookSecret + " " + webhookSecret,
+	}
+)
 
 // values has, for each variable, some that are malformed or out of range and some that are allowed.
 // The files that variables name, and the keys, have tests of their own for what is in them.
@@ -146,6 +173,77 @@ var values = map[string]struct{ bad, good []string }{
 	},
 	"OTP_ENROLLMENT_SECONDS": {bad: []string{"59", "0", "-1", "604801", "1h", "60.0"}, good: []string{"60", "604800"}},
 	"OTP_CHALLENGE_SECONDS":  {bad: []string{"0", "-1", "3601", "2m", "1.5"}, good: []string{"1", "3600"}},
+	"OTP_DELIVERY_TIMEOUT": {
+		bad:  []string{"0", "5", "999us", "0s", "-1s", "8.001s", "1m", "soon"},
+		good: []string{"1ms", "5s", "8s"},
+	},
+	"OTP_TEMPLATE_DIR": {bad: []string{"/nonexistent/directory", "/dev/null"}},
+	"OTP_SMTP_URL": {
+		bad: []string{
+			"mail.example.com", "smtp:", "smtp://", "smtp://:587", "://", "mailto:a-secret-password@example.com",
+			"http://user:a-secret-password@mail.example.com", "SMTPS+x://user:a-secret-password@mail.example.com",
+			"smtp://user@mail.example.com", "smtp://:a-secret-password@mail.example.com",
+			"smtp://user:a-secret-password@mail.example.com:0", "smtp://user:a-secret-password@mail.example.com:65536",
+			"smtp://user:a-secret-password@mail.example.com:port", "smtp://user:a-secret-password%zz@mail.example.com",
+			"smtp://user:a-secret-password%0d%0aQUIT@mail.example.com", "smtp://user:a-secret-password@mail.example.com/path",
+			"smtp://user:a-secret-password@mail.example.com#x", "smtp://user:a-secret-password@mail.example.com?tls=none",
+			"smtp://user:a-secret-password@127.0.0.1?tls=none", "smtps://user:a-secret-password@127.0.0.1?tls=none",
+			"smtp://user:a-secret-password@127.0.0.1?tls=off", "smtp://user:a-secret-password@mail.example.com?auth=digest-md5",
+			"smtp://user:a-secret-password@mail.example.com?auth=plain&auth=login", "smtp://mail.example.com?auth=plain",
+			"smtp://mail.example.com?password=a-secret-password", "smtp://user:a-secret-password@mail.example.com?auth=plain;x",
+		},
+	},
+	"OTP_SMTP_URL_FILE": {bad: []string{"/nonexistent/file", "/"}},
+	"OTP_MAIL_FROM": {
+		bad: []string{
+			"nobody", "a@", "@example.com", "a@localhost", "a@example.com, b@example.com", "Shop a@example.com",
+			"Shop <a@example.com", "é@example.com", "a@[127.0.0.1]", "a b@example.com",
+			"a@example.com\nBcc: b@example.com", "Shop\r\n <a@example.com>\r\nBcc: b@example.com", strings.Repeat("a", 65) + "@example.com",
+		},
+	},
+	"OTP_TWILIO_ACCOUNT_SID": {bad: []string{"AC", "AC0123456789abcdef0123456789abcdef0", "SK0123456789abcdef0123456789abcdef", twilioSID + "/.."}},
+	"OTP_TWILIO_AUTH_TOKEN": {
+		bad: []string{"a-secret-password of two words", "a-secret-password\r\nX: y", "a-secret-pass\u00adword", " "},
+	},
+	"OTP_TWILIO_AUTH_TOKEN_FILE": {bad: []string{"/nonexistent/file", "/"}},
+	"OTP_TWILIO_FROM": {
+		bad: []string{"+", "+0123456789", "12", "a name too long", "MG0123456789abcdef", "näme", "+491512345678x", "+-&", " "},
+	},
+	"OTP_TWILIO_BASE_URL": {
+		bad: []string{
+			"api.twilio.com", "https://", "http://api.twilio.com", "ftp://127.0.0.1", "https://user:pass@api.twilio.com",
+			"https://api.twilio.com/#x", "http://127.0.0.1.example.com", "http://127.1",
+		},
+		good: []string{"https://api.twilio.com/", "https://proxy.example.com/twilio", "http://127.0.0.1:9000", "http://[::1]", "http://localhost:9"},
+	},
+	"OTP_SMS_GATEWAY_FILE": {bad: []string{"/nonexistent/file", "/"}},
+	"OTP_SMS_BUDGET":       {bad: []string{"-1", "100001", "1e3", "many", "1.5"}, good: []string{"0", "1", "100000"}},
+	"OTP_WEBOTP_ORIGIN": {
+		bad: []string{
+			"http://example.com", "https://", "https://example.com/login", "https://example.com?", "https://user@example.com",
+			"example.com:443", "exa mple.com", "bücher.example", "-example.com", "https://[::1]", "example.com\n@evil.example #1",
+		},
+	},
+	"OTP_DELIVERY_WEBHOOK_URL": {bad: badEndpoints},
+	"OTP_DELIVERY_WEBHOOK_SECRETS": {
+		bad: badEndpointSecrets,
+	},
+	"OTP_DELIVERY_WEBHOOK_SECRETS_FILE": {bad: []string{"/nonexistent/file", "/"}},
+	"OTP_DELIVERY_CONSOLE":              {bad: []string{"yes", "on", "2"}, good: []string{"true", "false"}},
+	"OTP_EVENTS_URL":                    {bad: badEndpoints},
+	"OTP_EVENTS_SECRETS":                {bad: badEndpointSecrets},
+	"OTP_EVENTS_SECRETS_FILE":           {bad: []string{"/nonexistent/file", "/"}},
+	"OTP_JWT_PRIVATE_KEY_FILE":          {bad: []string{"/nonexistent/file", "/"}},
+	"OTP_JWT_ISSUER": {
+		bad:  []string{strings.Repeat("x", 257), strings.Repeat("é", 129), "a\tb", "\xff"},
+		good: []string{"x", "https://login.example.com", strings.Repeat("x", 256)},
+	},
+	"OTP_JWT_AUDIENCE": {
+		bad:  []string{strings.Repeat("x", 257), "a\nb", "\xff"},
+		good: []string{"x", "https://api.example.com", strings.Repeat("x", 256)},
+	},
+	"OTP_ACCESS_TOKEN_SECONDS":  {bad: []string{"0", "-1", "86401", "15m", "900.0"}, good: []string{"1", "86400"}},
+	"OTP_REFRESH_TOKEN_SECONDS": {bad: []string{"0", "-1", "899", "31536001", "7d"}, good: []string{"900", "31536000"}},
 	"TOTP_ENCRYPTION_KEY": {
 		bad:  []string{"short", "not-a-key-but-as-long-as-one-would-be-really", ","},
 		good: []string{"", "KU9JQfTH_Spc8hZ6OESyMnZ3MjMazfnrx0rEGj5LoHE="},
@@ -187,7 +285,7 @@ func TestEveryVariable(t *testing.T) {
 				checkRefused(t, refusal{variable: blamed, env: withKey(t, v.name, value), args: readBy[v.name], secrets: hidden})
 			}
 			for _, value := range cases.good {
-				out, err := command(t.Context(), []string{"config"}, v.name+"="+value).CombinedOutput()
+				out, err := command(t.Context(), []string{"config"}, append([]string{v.name + "=" + value}, goesWith[v.name]...)...).CombinedOutput()
 				if err != nil {
 					t.Errorf("%q is refused: %s", value, out)
 				}
@@ -197,6 +295,24 @@ func TestEveryVariable(t *testing.T) {
 	for name := range untested {
 		t.Errorf("%s has values but is not a variable", name)
 	}
+}
+
+// goesWith has the variables without which one would be refused, whatever its value.
+var goesWith = map[string][]string{
+	"OTP_SMTP_URL":                      {"OTP_MAIL_FROM=otpd@example.com"},
+	"OTP_SMTP_URL_FILE":                 {"OTP_MAIL_FROM=otpd@example.com"},
+	"OTP_MAIL_FROM":                     {"OTP_SMTP_URL=smtps://mail.example.com"},
+	"OTP_TWILIO_ACCOUNT_SID":            {"OTP_TWILIO_AUTH_TOKEN=token", "OTP_TWILIO_FROM=Shop"},
+	"OTP_TWILIO_AUTH_TOKEN":             {"OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_FROM=Shop"},
+	"OTP_TWILIO_AUTH_TOKEN_FILE":        {"OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_FROM=Shop"},
+	"OTP_TWILIO_FROM":                   {"OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_AUTH_TOKEN=token"},
+	"OTP_WEBOTP_ORIGIN":                 {"OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_AUTH_TOKEN=token", "OTP_TWILIO_FROM=Shop"},
+	"OTP_DELIVERY_WEBHOOK_URL":          {"OTP_DELIVERY_WEBHOOK_SECRETS=" + webhookSecret},
+	"OTP_DELIVERY_WEBHOOK_SECRETS":      {"OTP_DELIVERY_WEBHOOK_URL=https://app.example.com"},
+	"OTP_DELIVERY_WEBHOOK_SECRETS_FILE": {"OTP_DELIVERY_WEBHOOK_URL=https://app.example.com"},
+	"OTP_EVENTS_URL":                    {"OTP_EVENTS_SECRETS=" + webhookSecret},
+	"OTP_EVENTS_SECRETS":                {"OTP_EVENTS_URL=https://app.example.com"},
+	"OTP_EVENTS_SECRETS_FILE":           {"OTP_EVENTS_URL=https://app.example.com"},
 }
 
 // companion is the variable that is missing, and blamed, where only one of two is set.
@@ -211,9 +327,9 @@ var readBy = map[string][]string{
 	"TOTP_ENCRYPTION_KEY_FILE": {"import", "django-totp", "-"},
 }
 
-// withKey returns an environment with a variable set, and a signing key if the variable is not for one.
+// withKey returns an environment with a variable set, what goes with it, and a signing key if the variable is not for one.
 func withKey(tb testing.TB, name, value string) []string {
-	env := []string{name + "=" + value}
+	env := append([]string{name + "=" + value}, goesWith[name]...)
 	if name != keyVariable && name != keyVariable+"_FILE" {
 		env = append(env, keyVariable+"="+newKey(tb))
 	}
@@ -255,6 +371,79 @@ func TestBadCombinations(t *testing.T) {
 		"two ledgers in a file": {
 			variable: "OTP_LEDGER_URL_FILE", says: "more than one line",
 			env: []string{key, "OTP_LEDGER_URL_FILE=" + newFile(t, "memory:\nnone:\n")},
+		},
+		"mail server without a sender": {
+			variable: "OTP_MAIL_FROM", says: "is missing", env: []string{key, "OTP_SMTP_URL=smtps://user:a-secret-of-mine@mail.example.com"},
+		},
+		"sender without a mail server": {
+			variable: "OTP_SMTP_URL", says: "is missing", env: []string{key, "OTP_MAIL_FROM=otpd@example.com"},
+		},
+		"mail server and its file": {
+			variable: "OTP_SMTP_URL_FILE", says: "together with OTP_SMTP_URL",
+			env: []string{key, "OTP_MAIL_FROM=otpd@example.com", "OTP_SMTP_URL=smtps://user:a-secret-of-mine@mail.example.com",
+				"OTP_SMTP_URL_FILE=" + newFile(t, "smtps://mail.example.com")},
+		},
+		"two mail servers in a file": {
+			variable: "OTP_SMTP_URL_FILE", says: "more than one line",
+			env: []string{key, "OTP_MAIL_FROM=otpd@example.com", "OTP_SMTP_URL_FILE=" + newFile(t, "smtps://a.example.com\nsmtps://b.example.com")},
+		},
+		"Twilio without a token": {
+			variable: "OTP_TWILIO_AUTH_TOKEN", says: "is missing",
+			env: []string{key, "OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_FROM=Shop"},
+		},
+		"Twilio without a sender": {
+			variable: "OTP_TWILIO_FROM", says: "is missing",
+			env: []string{key, "OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_AUTH_TOKEN=a-secret-of-mine"},
+		},
+		"Twilio without an account": {
+			variable: "OTP_TWILIO_ACCOUNT_SID", says: "is missing", env: []string{key, "OTP_TWILIO_AUTH_TOKEN=a-secret-of-mine"},
+		},
+		"Twilio's token and its file": {
+			variable: "OTP_TWILIO_AUTH_TOKEN_FILE", says: "together with OTP_TWILIO_AUTH_TOKEN",
+			env: []string{key, "OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_FROM=Shop", "OTP_TWILIO_AUTH_TOKEN=a-secret-of-mine",
+				"OTP_TWILIO_AUTH_TOKEN_FILE=" + newFile(t, "another")},
+		},
+		"Twilio's URL with a query": {
+			variable: "OTP_TWILIO_BASE_URL",
+			env: []string{key, "OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_FROM=Shop", "OTP_TWILIO_AUTH_TOKEN=a-secret-of-mine",
+				"OTP_TWILIO_BASE_URL=https://proxy.example.com?to=twilio"},
+		},
+		"Twilio and a gateway": {
+			variable: "OTP_SMS_GATEWAY_FILE", says: "together with OTP_TWILIO_ACCOUNT_SID",
+			env: []string{key, "OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_FROM=Shop", "OTP_TWILIO_AUTH_TOKEN=a-secret-of-mine",
+				"OTP_SMS_GATEWAY_FILE=" + newFile(t, `{"url": "https://sms.example.com"}`)},
+		},
+		"a page to read SMS, and none are sent": {
+			variable: "OTP_WEBOTP_ORIGIN", says: "without OTP_TWILIO_ACCOUNT_SID or OTP_SMS_GATEWAY_FILE",
+			env: []string{key, "OTP_WEBOTP_ORIGIN=https://login.example.com"},
+		},
+		"endpoint without secrets": {
+			variable: "OTP_DELIVERY_WEBHOOK_SECRETS", says: "is missing", env: []string{key, "OTP_DELIVERY_WEBHOOK_URL=https://app.example.com"},
+		},
+		"secrets without an endpoint": {
+			variable: "OTP_DELIVERY_WEBHOOK_URL", says: "is missing", env: []string{key, "OTP_DELIVERY_WEBHOOK_SECRETS=" + webhookSecret},
+		},
+		"file of secrets without an endpoint": {
+			variable: "OTP_DELIVERY_WEBHOOK_URL", says: "is missing", env: []string{key, "OTP_DELIVERY_WEBHOOK_SECRETS_FILE=" + newFile(t, webhookSecret)},
+		},
+		"endpoint's secrets and their file": {
+			variable: "OTP_DELIVERY_WEBHOOK_SECRETS_FILE", says: "together with OTP_DELIVERY_WEBHOOK_SECRETS",
+			env: []string{key, "OTP_DELIVERY_WEBHOOK_URL=https://app.example.com", "OTP_DELIVERY_WEBHOOK_SECRETS=" + webhookSecret,
+				"OTP_DELIVERY_WEBHOOK_SECRETS_FILE=" + newFile(t, webhookSecret)},
+		},
+		"events without secrets": {
+			variable: "OTP_EVENTS_SECRETS", says: "is missing", env: []string{key, "OTP_EVENTS_URL=https://app.example.com"},
+		},
+		"secrets without events": {
+			variable: "OTP_EVENTS_URL", says: "is missing", env: []string{key, "OTP_EVENTS_SECRETS=" + webhookSecret},
+		},
+		"events' secrets and their file": {
+			variable: "OTP_EVENTS_SECRETS_FILE", says: "together with OTP_EVENTS_SECRETS",
+			env: []string{key, "OTP_EVENTS_URL=https://app.example.com", "OTP_EVENTS_SECRETS=" + webhookSecret,
+				"OTP_EVENTS_SECRETS_FILE=" + newFile(t, webhookSecret)},
+		},
+		"access tokens outlive refresh tokens": {
+			variable: "OTP_REFRESH_TOKEN_SECONDS", env: []string{key, "OTP_ACCESS_TOKEN_SECONDS=3600", "OTP_REFRESH_TOKEN_SECONDS=3599"},
 		},
 		"code outlives its session": {
 			variable: "OTP_SESSION_EXPIRY_SECONDS", env: []string{key, "OTP_EXPIRY_SECONDS=901"},
@@ -320,6 +509,17 @@ func TestSecretFaults(t *testing.T) {
 		{"ledger with a bad escape", "OTP_LEDGER_URL", "redis://:a-secret-of-mine%@127.0.0.1:1", "is not a URL"},
 		{"ledger of another kind", "OTP_LEDGER_URL", "postgres://:a-secret-of-mine@127.0.0.1:1", "has an unknown scheme"},
 		{"ledger with a parameter", "OTP_LEDGER_URL", "redis://127.0.0.1:1?password=a-secret-of-mine", "has a parameter other than master"},
+		{"mail server by another scheme", "OTP_SMTP_URL", "https://user:a-secret-of-mine@mail.example.com", "must begin with smtp:// or smtps://"},
+		{"mail server's password without TLS", "OTP_SMTP_URL", "smtp://user:a-secret-of-mine@mail.example.com?tls=none", "loopback"},
+		{"mail server's password without TLS on loopback", "OTP_SMTP_URL", "smtp://user:a-secret-of-mine@127.0.0.1?tls=none", "must name what to send unencrypted"},
+		{"mail server's password with a slash", "OTP_SMTP_URL", "smtp://user:a-secret-of-mine/word@127.0.0.1", "percent-encoded"},
+		{"mail server's password only", "OTP_SMTP_URL", "smtp://:a-secret-of-mine@mail.example.com", "both user and password"},
+		{"Twilio's token with a space", "OTP_TWILIO_AUTH_TOKEN", "a-secret-of-mine and more", "visible characters of ASCII"},
+		{"webhook's secret without its prefix", "OTP_DELIVERY_WEBHOOK_SECRETS", strings.TrimPrefix(webhookSecret, "whsec_"), "number 1 is not"},
+		{"webhook's secret is no base64", "OTP_DELIVERY_WEBHOOK_SECRETS", "whsec_a-secret-of-mine-which-is-long-enough", "number 1 is not"},
+		{"webhook's secret is too short", "OTP_DELIVERY_WEBHOOK_SECRETS", "whsec_YS1zZWNyZXQtcGFzc3dvcmQ=", "number 1 is not"},
+		{"events' secret in the other base64", "OTP_EVENTS_SECRETS", "whsec_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_", "number 1 is not"},
+		{"events' secret with a password", "OTP_EVENTS_SECRETS", "a-secret-of-mine", "number 1 is not"},
 		{"database of a cluster", "OTP_LEDGER_URL", "redis://:a-secret-of-mine@127.0.0.1:1,127.0.0.1:2/1", "names a database of a cluster"},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
@@ -328,7 +528,7 @@ func TestSecretFaults(t *testing.T) {
 			if fault.variable != keyVariable {
 				r.env = []string{keyVariable + "=" + key}
 			}
-			r.env = append(r.env, fault.variable+"="+fault.value)
+			r.env = append(slices.Concat(r.env, goesWith[fault.variable]), fault.variable+"="+fault.value)
 			checkRefused(t, r)
 
 			r.variable += "_FILE"
@@ -344,11 +544,13 @@ func TestSecretFaults(t *testing.T) {
 	}{
 		{"a key twice", keyVariable, []string{key, other, key}, "key 3 is key 1 again"},
 		{"a fallback twice", "OTP_SIGNING_KEY_FALLBACKS", []string{other, other}, "key 2 is key 1 again"},
+		{"the second secret of a webhook", "OTP_DELIVERY_WEBHOOK_SECRETS", []string{webhookSecret, "whsec_" + key[:16]}, "number 2 is not"},
+		{"the second secret of events", "OTP_EVENTS_SECRETS", []string{webhookSecret, "a-secret-of-mine"}, "number 2 is not"},
 		{"a secret twice", "OTP_API_KEYS", []string{secret, "other" + strings.TrimPrefix(secret, "app")}, "entry 2 has the secret of another"},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
-			env := []string{fault.variable + "_FILE=" + newFile(t, strings.Join(fault.entries, "\n"))}
+			env := append([]string{fault.variable + "_FILE=" + newFile(t, strings.Join(fault.entries, "\n"))}, goesWith[fault.variable]...)
 			if fault.variable != keyVariable {
 				env = append(env, keyVariable+"="+newKey(t))
 			}
@@ -382,6 +584,12 @@ func TestBadFiles(t *testing.T) {
 		{"OTP_SIGNING_KEY_FALLBACKS_FILE", keyVariable + "=" + newKey(t)},
 		{"OTP_API_KEYS_FILE", keyVariable + "=" + newKey(t)},
 		{"OTP_LEDGER_URL_FILE", keyVariable + "=" + newKey(t)},
+		{"OTP_SMTP_URL_FILE", keyVariable + "=" + newKey(t) + " " + strings.Join(goesWith["OTP_SMTP_URL_FILE"], " ")},
+		{"OTP_TWILIO_AUTH_TOKEN_FILE", keyVariable + "=" + newKey(t) + " " + strings.Join(goesWith["OTP_TWILIO_AUTH_TOKEN_FILE"], " ")},
+		{"OTP_SMS_GATEWAY_FILE", keyVariable + "=" + newKey(t)},
+		{"OTP_DELIVERY_WEBHOOK_SECRETS_FILE", keyVariable + "=" + newKey(t) + " " + strings.Join(goesWith["OTP_DELIVERY_WEBHOOK_SECRETS_FILE"], " ")},
+		{"OTP_EVENTS_SECRETS_FILE", keyVariable + "=" + newKey(t) + " " + strings.Join(goesWith["OTP_EVENTS_SECRETS_FILE"], " ")},
+		{"OTP_JWT_PRIVATE_KEY_FILE", keyVariable + "=" + newKey(t)},
 		{"OTP_TLS_CERT_FILE", keyVariable + "=" + newKey(t) + " OTP_TLS_KEY_FILE=" + key},
 		{"OTP_TLS_KEY_FILE", keyVariable + "=" + newKey(t) + " OTP_TLS_CERT_FILE=" + cert},
 	} {
@@ -416,6 +624,120 @@ func TestBadFiles(t *testing.T) {
 	})
 }
 
+// TestFaultsOfKeysForTokens tries what is a key, or near one, and not one to sign with.
+func TestFaultsOfKeysForTokens(t *testing.T) {
+	t.Parallel()
+	good := newJWTKey(t, "EdDSA")
+	block, _ := pem.Decode([]byte(good))
+	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(private.(ed25519.PrivateKey).Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	curve, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := x509.MarshalPKCS8PrivateKey(curve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1, err := x509.MarshalECPrivateKey(curve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	lines := strings.Split(good, "\n")
+	for name, fault := range map[string]struct{ content, says string }{
+		"garbage":                       {strings.Repeat("garbage ", 100), "block 1 is not PEM"},
+		"a signing key of otpd":         {newKey(t), "block 1 is not PEM"},
+		"a public key":                  {in("PUBLIC KEY", public), "block 1 is not a PKCS #8 private key"},
+		"a certificate":                 {newCertificate(t, "localhost").certPEM, "block 1 is not a PKCS #8 private key"},
+		"a key of an older format":      {in("EC PRIVATE KEY", sec1), "block 1 is not a PKCS #8 private key"},
+		"a key with a password":         {in("ENCRYPTED PRIVATE KEY", block.Bytes), "block 1 is not a PKCS #8 private key"},
+		"a key on another curve":        {in("PRIVATE KEY", p384), "block 1 is not an Ed25519"},
+		"a key that is cut short":       {in("PRIVATE KEY", block.Bytes[:20]), "block 1 is damaged"},
+		"a key that lacks its end":      {lines[0] + "\n" + lines[1], "block 1 is not PEM"},
+		"the same key twice":            {good + good, "block 2 is block 1 again"},
+		"a good key and a public one":   {good + in("PUBLIC KEY", public), "block 2 is not a PKCS #8 private key"},
+		"a good key and a word with it": {good + "old:\n" + newJWTKey(t, "ES256"), "block 2 is not PEM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkRefused(t, refusal{
+				variable: "OTP_JWT_PRIVATE_KEY_FILE", says: fault.says, secrets: []string{lines[1], lines[1][20:40], "garbage"},
+				env: []string{keyVariable + "=" + newKey(t), "OTP_JWT_PRIVATE_KEY_FILE=" + newFile(t, fault.content)},
+			})
+		})
+	}
+}
+
+// newJWTKey returns a new private key for tokens, in PEM.
+func newJWTKey(tb testing.TB, algorithm string) string {
+	tb.Helper()
+	key, err := token.GenerateKey(algorithm)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(key)
+}
+
+func TestFaultsOfTemplates(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]struct{ file, content, says string }{
+		"another name":             {"code.de.md", "{{code}}", "code.de.md: must be named"},
+		"no locale":                {"code.x_y.txt", "{{code}}", "code.x_y.txt: must be named"},
+		"a locale with one file":   {"code.nl.txt", "{{code}}", "code.nl.subject.txt is missing"},
+		"a tag without an end":     {"code.de.txt", "Hallo\n{{code", "code.de.txt: line 2"},
+		"a text without the code":  {"code.de.sms.txt", "Hallo", "code.de.sms.txt: does not always say the {{code}}"},
+		"a text that is no UTF-8":  {"code.de.txt", "{{code}} \xff", "code.de.txt is not UTF-8"},
+		"a section without an end": {"code.de.html", "{{code}}{{#app}}", "has no end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			replaceFile(t, filepath.Join(dir, fault.file), fault.content)
+			checkRefused(t, refusal{
+				variable: "OTP_TEMPLATE_DIR", says: fault.says, env: []string{keyVariable + "=" + newKey(t), "OTP_TEMPLATE_DIR=" + dir},
+			})
+		})
+	}
+}
+
+// TestFaultsOfGateways tries descriptions with secrets in them, none of which may be said.
+func TestFaultsOfGateways(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]struct{ content, says string }{
+		"no JSON":                {`url: https://sms.example.com`, "the JSON at byte"},
+		"two values":             {`{"url": "https://sms.example.com"} {}`, "the JSON at byte"},
+		"no URL":                 {`{}`, "url must"},
+		"a URL without TLS":      {`{"url": "http://sms.example.com/a-secret-of-mine"}`, "url must"},
+		"a host from a value":    {`{"url": "https://{{to_digits}}.example.com"}`, "url must"},
+		"an unknown member":      {`{"url": "https://sms.example.com", "headres": {"X-Key": "a-secret-of-mine"}}`, "/headres is not"},
+		"another method":         {`{"url": "https://sms.example.com", "method": "DELETE"}`, "method must be"},
+		"a header twice":         {`{"url": "https://sms.example.com", "headers": {"X-Key": "a-secret-of-mine", "x-key": "b"}}`, "headers has X-Key twice"},
+		"a header over two":      {`{"url": "https://sms.example.com", "headers": {"X-Key": "a-secret-of-mine\r\nX: y"}}`, "headers must have visible"},
+		"an unknown place":       {`{"url": "https://sms.example.com", "headers": {"Content-Type": "text/plain"}, "body": "{{password}} a-secret-of-mine"}`, "body must have no {{"},
+		"a place without quotes": {`{"url": "https://sms.example.com", "headers": {"Content-Type": "application/json"}, "body": "{\"to\": {{text}}}"}`, "body must be JSON"},
+		"no status that may be":  {`{"url": "https://sms.example.com", "success": {"status": [500]}}`, "success.status must"},
+		"no regular expression":  {`{"url": "https://sms.example.com", "permanent": {"body_matches": "(a-secret-of-mine"}}`, "permanent.body_matches must"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkRefused(t, refusal{
+				variable: "OTP_SMS_GATEWAY_FILE", says: fault.says,
+				env:     []string{keyVariable + "=" + newKey(t), "OTP_SMS_GATEWAY_FILE=" + newFile(t, fault.content)},
+				secrets: []string{"a-secret-of-mine"},
+			})
+		})
+	}
+}
+
 func TestGoodConfigurations(t *testing.T) {
 	t.Parallel()
 	key := keyVariable + "=" + newKey(t)
@@ -426,6 +748,15 @@ func TestGoodConfigurations(t *testing.T) {
 		"every address for anyone":           {key, "OTP_LISTEN_ADDR=:0", "OTP_ALLOW_ANONYMOUS=true"},
 		"every address with an API key":      {key, "OTP_LISTEN_ADDR=:0", "OTP_API_KEYS=app:0123456789abcdef"},
 		"a day":                              {key, "OTP_EXPIRY_SECONDS=86400", "OTP_SESSION_EXPIRY_SECONDS=86400"},
+		"mail with STARTTLS":                 {key, "OTP_SMTP_URL=smtp://user%40example.com:p%2Fw%3A@mail.example.com:2525/?auth=xoauth2", `OTP_MAIL_FROM="Söhne, Ltd." <no-reply@example.com>`},
+		"mail with TLS from a file":          {key, "OTP_SMTP_URL_FILE=" + newFile(t, "# of the mail server\nsmtps://mail.example.com\n"), "OTP_MAIL_FROM=a@example.com"},
+		"mail over loopback":                 {key, "OTP_SMTP_URL=smtp://user:password@[::1]:25?tls=none&auth=plain", "OTP_MAIL_FROM=a@example.com"},
+		"Twilio":                             {key, "OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_AUTH_TOKEN_FILE=" + newFile(t, "token\n"), "OTP_TWILIO_FROM=+15005550006", "OTP_WEBOTP_ORIGIN=https://login.example.com:8443"},
+		"a gateway":                          {key, "OTP_SMS_GATEWAY_FILE=" + newFile(t, `{"url": "https://sms.example.com/{{to_digits}}"}`), "OTP_WEBOTP_ORIGIN=login.example.com"},
+		"webhooks with secrets that rotate":  {key, "OTP_DELIVERY_WEBHOOK_URL=https://app.example.com/hook?a=b", "OTP_DELIVERY_WEBHOOK_SECRETS=" + webhookSecret + ", whsec_" + newSecret(t)},
+		"events with secrets in a file":      {key, "OTP_EVENTS_URL=http://localhost:1/events", "OTP_EVENTS_SECRETS_FILE=" + newFile(t, "# new\n"+webhookSecret+"\n\n# old\nwhsec_"+newSecret(t)+"\n")},
+		"several keys for tokens":            {key, "OTP_JWT_PRIVATE_KEY_FILE=" + newFile(t, "\n"+newJWTKey(t, "ES256")+"\n"+newJWTKey(t, "EdDSA"))},
+		"templates of one's own":             {key, "OTP_TEMPLATE_DIR=" + t.TempDir()},
 		"no retries, one resend, no cooling": {key, "OTP_DEFAULT_MAX_RETRIES=0", "OTP_MAX_RESENDS=1", "OTP_RESEND_COOLDOWN_SECONDS=0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -439,22 +770,48 @@ func TestGoodConfigurations(t *testing.T) {
 
 func TestWarningsAtStart(t *testing.T) {
 	t.Parallel()
-	p := launch(t, keyVariable+"="+newKey(t), "OTP_EXPIRY_SECONDS=601", "OTP_LEDGER_URL=none:",
-		"OTP_EXPIRY=5", "OTP_SINGING_KEY=a-secret-in-the-wrong-place")
-	var warnings []string
-	for text := range strings.Lines(p.stderr.String()) {
-		if strings.Contains(text, `"level":"WARN"`) {
-			warnings = append(warnings, text)
-		}
+	const codesWithout, sendsWithout = "whoever keeps an old context", "nothing limits how many codes a recipient is sent"
+	webhook := []string{"OTP_DELIVERY_WEBHOOK_URL=https://app.example.com", "OTP_DELIVERY_WEBHOOK_SECRETS=" + webhookSecret}
+	tokens := "OTP_JWT_PRIVATE_KEY_FILE=" + newFile(t, newJWTKey(t, "EdDSA"))
+	for name, test := range map[string]struct{ env, want []string }{
+		"nothing to warn of":    {env: append(webhook, tokens)},
+		"misspelt and long":     {[]string{"OTP_EXPIRY_SECONDS=601", "OTP_EXPIRY=5", "OTP_SINGING_KEY=a-secret-in-the-wrong-place"}, []string{"OTP_EXPIRY\"", "OTP_SINGING_KEY", "10 minutes"}},
+		"no throttle":           {[]string{"OTP_THROTTLE_FACTOR_SECONDS=0"}, []string{"no throttle"}},
+		"console":               {[]string{"OTP_DELIVERY_CONSOLE=true"}, []string{"written to standard output"}},
+		"no ledger":             {[]string{"OTP_LEDGER_URL=none:"}, []string{codesWithout}},
+		"no ledger and sends":   {append(webhook, "OTP_LEDGER_URL=none:"), []string{codesWithout, sendsWithout}},
+		"no ledger and tokens":  {[]string{tokens, "OTP_LEDGER_URL=none:"}, []string{codesWithout, "a logout ends nothing"}},
+		"no ledger and console": {[]string{"OTP_DELIVERY_CONSOLE=true", "OTP_LEDGER_URL=none:"}, []string{codesWithout, sendsWithout, "written to standard output"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := launch(t, append([]string{keyVariable + "=" + newKey(t)}, test.env...)...)
+			var warnings []string
+			for text := range strings.Lines(p.stderr.String()) {
+				if strings.Contains(text, `"level":"WARN"`) {
+					warnings = append(warnings, text)
+				}
+			}
+			for _, want := range test.want {
+				if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want) }) {
+					t.Errorf("no warning about %s in %q", want, warnings)
+				}
+			}
+			if len(warnings) != len(test.want) || strings.Contains(p.stderr.String(), "wrong-place") {
+				t.Errorf("warnings: %q", warnings)
+			}
+		})
 	}
-	for _, want := range []string{"OTP_EXPIRY\"", "OTP_SINGING_KEY", "10 minutes", "no ledger"} {
-		if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want) }) {
-			t.Errorf("no warning about %s in %q", want, warnings)
-		}
+}
+
+// newSecret returns 32 random bytes in base64.
+func newSecret(tb testing.TB) string {
+	tb.Helper()
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		tb.Fatal(err)
 	}
-	if len(warnings) != 4 || strings.Contains(p.stderr.String(), "wrong-place") {
-		t.Errorf("warnings: %q", warnings)
-	}
+	return base64.StdEncoding.EncodeToString(secret)
 }
 
 func TestConfigShowsAllVariablesAndNoSecret(t *testing.T) {
@@ -463,6 +820,13 @@ func TestConfigShowsAllVariablesAndNoSecret(t *testing.T) {
 	for i, v := range variables() {
 		if v.secret {
 			env = append(env, v.name+"=secret-number-"+strconv.Itoa(i))
+		}
+	}
+	for _, others := range goesWith {
+		for _, entry := range others {
+			if name, _, _ := strings.Cut(entry, "="); !lookUpVariable(t, name).secret {
+				env = append(env, entry)
+			}
 		}
 	}
 	env = append(env, "OTP_LOG_LEVEL=debug", "OTP_ADMIN_ADDR=")
