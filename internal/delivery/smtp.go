@@ -178,7 +178,8 @@ func explain(ctx context.Context, step string, err error) *Failure {
 	switch {
 	case refused:
 		codes := strings.TrimSpace(fmt.Sprint(code, " ", enhanced))
-		permanent := (step == theRecipient || step == theMessage) && undeliverable(code, enhanced)
+		// RFC 5321 §4.2.1. What is refused before is the operator's to mend, and may work again at any time.
+		permanent := (step == theRecipient || step == theMessage) && code/100 == 5
 		return &Failure{permanent, fmt.Sprintf("the mail server refused %s (%s)", step, codes)}
 	case untrusted:
 		return &Failure{Reason: "the mail server's certificate is not to be trusted"}
@@ -200,15 +201,6 @@ func refusal(err error) (code int, enhanced string, ok bool) {
 		return 0, "", false
 	}
 	return reply.Code, enhancedCode.FindString(reply.Msg), true
-}
-
-// undeliverable reports whether a refusal is for good and is the recipient's. Codes of RFC 3463 on the mail system, the
-// contents or policy are for the operator to look into, and so are those of RFC 5321 on commands.
-func undeliverable(code int, enhanced string) bool {
-	if enhanced == "" {
-		return code/10 == 55
-	}
-	return code/100 == 5 && strings.Contains("0 1 2 4 5", strings.Split(enhanced, ".")[1])
 }
 
 // meteredConn lets no peer fill the memory: textproto bounds neither the length of a line nor their number.

@@ -353,6 +353,8 @@ func TestBrokenTemplateStopsTheStart(t *testing.T) {
 	}
 }
 
+// A name is set apart from the Arabic around it. A code is not, where invisible characters would be copied with it:
+// in a text from right to left it is a run of its own anyway.
 func TestIsolates(t *testing.T) {
 	t.Parallel()
 	m := mailMessage("ar", time.Minute)
@@ -367,8 +369,8 @@ func TestIsolates(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{subject, sms} {
-		if !strings.Contains(line, "\u2066123456\u2069") || !strings.Contains(line, "\u2068Example\u2069") {
-			t.Errorf("not isolated: %q", line)
+		if !slices.Contains(strings.Fields(line), "123456") || !strings.Contains(line, "\u2068Example\u2069") {
+			t.Errorf("%q", line)
 		}
 	}
 	// On a line of its own the code needs no isolation, and is copied without any.
