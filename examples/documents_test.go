@@ -26,6 +26,10 @@ const (
 	rules      = "../deploy/prometheus-rules.yaml"
 	ledgerPage = "../docs/ledger.md"
 	devicePage = "../docs/devices.md"
+
+	deliveryPage = "../docs/delivery.md"
+	tokenPage    = "../docs/tokens.md"
+	eventPage    = "../docs/events.md"
 )
 
 func readFile(tb testing.TB, name string) string {
@@ -52,10 +56,17 @@ func blocks(tb testing.TB, document, comment string) (found []string) {
 	return found
 }
 
-func TestReadmeShowsTheLoop(t *testing.T) {
-	if got := blocks(t, readme, "examples/retry.py"); got[0] != readFile(t, "retry.py") {
-		t.Error("the README does not show examples/retry.py as it is")
+func TestDocumentsShowExamplesAsTheyAre(t *testing.T) {
+	for example, document := range map[string]string{
+		"retry.py": readme, "api.py": readme, "api.mjs": tokenPage, "webhook.py": deliveryPage,
+	} {
+		if got := blocks(t, document, "examples/"+example); got[0] != readFile(t, example) {
+			t.Errorf("%s does not show examples/%s as it is", document, example)
+		}
 	}
+}
+
+func TestReadmeLinksTheLoop(t *testing.T) {
 	for _, name := range []string{"retry.sh", "retry.go", "retry.py", "retry.mjs"} {
 		if !strings.Contains(readFile(t, readme), "(examples/"+name+")") {
 			t.Errorf("the README does not link examples/%s", name)
@@ -81,14 +92,7 @@ func shell(tb testing.TB, commands string, texts ...string) {
 	if err != nil {
 		tb.Fatalf("%v:\n%s", err, out)
 	}
-	rest := string(out)
-	for _, want := range texts {
-		_, after, found := strings.Cut(rest, want)
-		if !found {
-			tb.Fatalf("no %s where it is expected in:\n%s", want, out)
-		}
-		rest = after
-	}
+	inOrder(tb, string(out), texts...)
 }
 
 const requireRedis = "OTPD_TEST_REQUIRE_REDIS"
@@ -243,11 +247,48 @@ func TestReadmeListsEachVariable(t *testing.T) {
 
 func TestDocumentsNameRealVariables(t *testing.T) {
 	known := variables(t)
-	for _, file := range []string{readme, "../SECURITY.md", ledgerPage, devicePage, "../CHANGELOG.md", compose, kubernetes, rules, "../Dockerfile"} {
+	for _, file := range []string{
+		readme, "../SECURITY.md", ledgerPage, devicePage, deliveryPage, tokenPage, eventPage, "../CHANGELOG.md",
+		compose, kubernetes, rules, "../Dockerfile",
+	} {
 		for _, name := range regexp.MustCompile(`\bOTP_[A-Z_]*[A-Z]\b`).FindAllString(readFile(t, file), -1) {
 			_, isVariable := known[name]
 			if !isVariable && !slices.Contains(errorCodes(t), name) && name != "OTP_ERROR" { // django-otp-actions' own
 				t.Errorf("%s: otpd has no %s", file, name)
+			}
+		}
+	}
+}
+
+var (
+	markdownLink = regexp.MustCompile(`\]\(([^)#\s:]*)(?:#([^)\s]*))?\)`) // but those to other sites
+	heading      = regexp.MustCompile("(?m)^#+ (.*)$")
+	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// anchors returns those of a document's headings, as GitHub makes them.
+func anchors(tb testing.TB, document string) (all []string) {
+	for _, match := range heading.FindAllStringSubmatch(readFile(tb, document), -1) {
+		all = append(all, strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-"))
+	}
+	return all
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, document := range append(pages, readme, "../SECURITY.md", "../CHANGELOG.md") {
+		for _, match := range markdownLink.FindAllStringSubmatch(readFile(t, document), -1) {
+			target := document
+			if match[1] != "" {
+				target = filepath.Join(filepath.Dir(document), match[1])
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: there is no %s", document, match[1])
+			} else if match[2] != "" && !slices.Contains(anchors(t, target), match[2]) {
+				t.Errorf("%s: %s has no %s", document, target, match[2])
 			}
 		}
 	}
