@@ -265,7 +265,7 @@ func nested(levels int) raw {
 	return raw(strings.Repeat("[", levels) + strings.Repeat("]", levels))
 }
 
-func TestBoundsOfGenerate(t *testing.T) {
+func TestBoundsOfGenerateAndSend(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("x", n-len(canary)) + canary }
 	for field, test := range map[string]struct{ good, bad []any }{
 		"identifier": {
@@ -292,20 +292,38 @@ func TestBoundsOfGenerate(t *testing.T) {
 		"max_retries":            {good: []any{0, 10}, bad: []any{-1, 11, 1 << 31, raw("1e308"), raw("-1e308"), 0.5}},
 		"expiry_seconds":         {good: []any{1, 86400}, bad: []any{0, 86401, -1, 1 << 31, raw("1e308"), 1.5}},
 		"session_expiry_seconds": {good: []any{1, 86400}, bad: []any{0, 86401, -1, 1 << 31, raw("1e308"), 1.5}},
+		"source_url": {
+			good: []any{"", "http://a", "HTTPS://example.com:8443/%0d%0a?q=%00#f", "https://[::1]/", "https://example.com/" + strings.Repeat("x", 1004)},
+			bad: []any{
+				"example.com/" + canary, "/" + canary, "//example.com/" + canary, "https:" + canary, "https://", "https:///" + canary, "https://:80", "ftp://" + canary,
+				"javascript:alert(" + canary + ")", "data:text/html," + canary, "https://" + canary + "@example.com", "https://exa mple.com", "https://example.com/\r\n" + canary,
+				"https://example.com/\x00", "https://example.com/%zz", " https://example.com", "https://example.com/" + strings.Repeat("x", 1005),
+			},
+		},
 	} {
 		t.Run(field, func(t *testing.T) {
 			s := newServer(t, options{})
-			for _, value := range test.good {
-				if a := s.post(t, "/v1/otp/generate", fields{field: value}.String()); a.status != 200 {
-					t.Errorf("%.40v: got %d %s", value, a.status, a.body)
+			for path, request := range map[string]fields{"/v1/otp/generate": {}, "/v1/otp/send": {"channel": "console"}} {
+				post := func(i int, value any) answer {
+					if request["channel"] != nil {
+						request["to"] = fmt.Sprintf("user %d", i) // or the recipient's limit would be what is met
+					}
+					return s.post(t, path, request.with(field, value).String())
 				}
-			}
-			for _, value := range test.bad {
-				a := s.post(t, "/v1/otp/generate", fields{field: value}.String())
-				if a.status != 400 || a.code() != "INVALID_REQUEST" || a.text("field") != field {
-					t.Errorf("%.40v: got %d %s", value, a.status, a.body)
+				for i, value := range test.good {
+					if a := post(i, value); a.status != 200 {
+						t.Errorf("%s, %.40v: got %d %s", path, value, a.status, a.body)
+					}
 				}
-				quotesNothing(t, a)
+				s.console.take()
+				for i, value := range test.bad {
+					a := post(i, value)
+					if a.status != 400 || a.code() != "INVALID_REQUEST" || a.text("field") != field {
+						t.Errorf("%s, %.40v: got %d %s", path, value, a.status, a.body)
+					}
+					quotesNothing(t, a)
+				}
+				s.undelivered(t)
 			}
 		})
 	}

@@ -58,6 +58,63 @@ func FuzzSealed(f *testing.F) {
 	})
 }
 
+// FuzzSend sends whatever anybody may type for an address and say to a template. What is delivered is in no answer.
+func FuzzSend(f *testing.F) {
+	s := newServer(f, options{ledger: memoryLedger(f, 1<<30)}) // lest it fill up with recipients
+	for channel, to := range map[string]string{"email": ada, "sms": phone, "console": ada} {
+		s.sendCode(f, fields{"channel": channel, "to": to}).is(f, 200, "") // whose time decoys take, too
+	}
+	for _, b := range []*box{s.email, s.sms, s.console} {
+		b.take()
+	}
+	f.Add("email", ada, "sms", phone, "de", "code", "app", "Shop", "https://example.com/?utm_source=x", false)
+	f.Add("sms", "+49 (151) 234-567.89", "email", "müller@bücher.example", "zh-Hant-TW", "", "a_1", "{{code}}", "http://[::1]/%00", true)
+	f.Add("console", "x\r\nBcc: y", "webhook", "", "x-é", "../code", "code", "\u202e", "javascript:x", false)
+	f.Add("email", `"a b"@example.com`, "console", " ", "en_US", "\x00", "", "\xff", "//x", true)
+	f.Fuzz(func(t *testing.T, channel, to, other, otherTo, locale, template, name, value, source string, decoy bool) {
+		a := s.sendCode(t, fields{
+			"channel": channel, "to": to, "fallback": []any{fields{"channel": other, "to": otherTo}},
+			"locale": locale, "template": template, "variables": fields{name: value}, "source_url": source, "decoy": decoy,
+		})
+		if a.status >= 500 || a.status != http.StatusOK && a.code() == "" {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+		for _, b := range []*box{s.email, s.sms, s.console} {
+			for _, m := range b.take() {
+				if a.status != http.StatusOK || decoy || strings.Contains(a.without("context", "id", "delivery_id"), m.Code) {
+					t.Errorf("delivered %+v, and answered %d %s", m, a.status, a.body)
+				}
+				if strings.ContainsAny(m.To+m.Locale+m.Template+m.Variables[name], "\r\n\x00") {
+					t.Errorf("delivered %+q", m)
+				}
+			}
+		}
+	})
+}
+
+// FuzzTokens sends any text as a token, and any that the key has sealed as one.
+func FuzzTokens(f *testing.F) {
+	s := newServer(f, options{ledger: memoryLedger(f, 1<<30)})
+	key := subkey(f, signingKey, "refresh")
+	login := s.login(f, fields{"identifier": ada, "purpose": "login"})
+	f.Add(login.text("refresh_token"), false)
+	f.Add(login.text("access_token"), false)
+	f.Add("eyJhbGciOiJub25lIn0.e30.", false)
+	f.Add(string(unseal(f, key, login.text("refresh_token"))), true)
+	f.Add(string(refreshClaims(fields{"generation": 1 << 30, "issued_at": raw("-9223372036854775808"), "expires_at": raw("9223372036854775807")})), true)
+	f.Add(string(refreshClaims(fields{"subject": "", "methods": []string{`"`}, "purpose": strings.Repeat("x", 5000)})), true)
+	f.Fuzz(func(t *testing.T, token string, sealed bool) {
+		if sealed {
+			token = seal(t, key, []byte(token))
+		}
+		for _, a := range []answer{s.introspect(t, token), s.refresh(t, token), s.logout(t, token)} {
+			if a.status >= 500 || a.status != http.StatusOK && a.code() == "" {
+				t.Errorf("got %d %s", a.status, a.body)
+			}
+		}
+	})
+}
+
 // FuzzSealedKinds is FuzzSealed for devices and challenges.
 func FuzzSealedKinds(f *testing.F) {
 	s := newServer(f, options{ledger: memoryLedger(f, 1<<30)}) // lest it fill up with ids

@@ -91,6 +91,7 @@ type server struct {
 
 	// What was delivered. There is no webhook, so that one channel is not set up.
 	email, sms, console *box
+	deliveries          *delivery.Service
 }
 
 func newServer(tb testing.TB, o options) *server {
@@ -122,12 +123,12 @@ func newServer(tb testing.TB, o options) *server {
 		Sealer: sealer, Ledger: o.ledger, Codes: service, Devices: devices, Expiry: challengeExpiry, Now: clock, Audit: audit,
 	})
 	noError(tb, err)
-	deliveries, err := delivery.New(delivery.Config{
+	s.deliveries, err = delivery.New(delivery.Config{
 		Sealer: sealer, Ledger: o.ledger, Codes: service, Timeout: delivery.MaxTimeout, SMSBudget: smsBudget, Now: clock, Audit: audit,
 	})
 	noError(tb, err)
 	s.email, s.sms, s.console = newBoxes(tb)
-	deliveries.Use(map[string]delivery.Channel{delivery.Email: s.email, delivery.SMS: s.sms, delivery.Console: s.console})
+	s.deliveries.Use(map[string]delivery.Channel{delivery.Email: s.email, delivery.SMS: s.sms, delivery.Console: s.console})
 	if o.jwtKeys == nil && !o.noTokens {
 		o.jwtKeys = jwtKeys(tb, "EdDSA")
 	}
@@ -144,7 +145,7 @@ func newServer(tb testing.TB, o options) *server {
 		keys.Use(set)
 	}
 	s.api = httpapi.New(httpapi.Config{
-		Service: service, Devices: devices, Challenges: challenges, Delivery: deliveries, Tokens: tokens,
+		Service: service, Devices: devices, Challenges: challenges, Delivery: s.deliveries, Tokens: tokens,
 		Keys: keys, GuardHost: o.guardHost, Metrics: s.registry, Contract: otpd.OpenAPI,
 		Log: slog.New(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: o.logLevel})),
 	})
@@ -358,7 +359,10 @@ func (b brokenLedger) Attempt(context.Context, otp.Verification, bool) (otp.Outc
 func (b brokenLedger) Resend(context.Context, otp.Verification, time.Duration) (otp.Outcome, error) {
 	return b.fail()
 }
-func (b brokenLedger) Withdraw(context.Context, otp.Verification) error { _, err := b.fail(); return err }
+func (b brokenLedger) Withdraw(context.Context, otp.Verification) error {
+	_, err := b.fail()
+	return err
+}
 func (b brokenLedger) Refresh(context.Context, otp.Verification) (otp.Outcome, error) {
 	return b.fail()
 }

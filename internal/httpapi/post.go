@@ -24,8 +24,8 @@ func postUpTo[Q any, A answer](limit int64, a *API, op func(context.Context, otp
 		if err == nil {
 			err = decode(w, r, limit, &request)
 		}
-		if keyed, ok := any(&request).(interface{ takeKey(*http.Request) }); ok {
-			keyed.takeKey(r)
+		if keyed, ok := any(&request).(interface{ takeKey(*http.Request) error }); ok && err == nil {
+			err = keyed.takeKey(r)
 		}
 		if err != nil {
 			a.fail(w, err)

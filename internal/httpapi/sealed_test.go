@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -70,6 +71,13 @@ var sealedKinds = []sealedKind{
 			return s.complete(tb, fields{"challenge": token, "device": s.imported(tb), "otp": s.code(tb)})
 		},
 	},
+	{
+		"refresh", badRefreshBody,
+		func(tb testing.TB, s *server, n int) string {
+			return s.login(tb, fields{"identifier": strings.Repeat("x", n+1)}).text("refresh_token")
+		},
+		func(tb testing.TB, s *server, token string) answer { return s.refresh(tb, token) },
+	},
 }
 
 func (k sealedKind) isBad(tb testing.TB, s *server, name, token string) {
@@ -130,9 +138,9 @@ func badSealed(tb testing.TB, kind string, payload []byte) map[string]string {
 		"the signing key itself":     seal(tb, signingKey, payload),
 		"a foreign key":              seal(tb, foreignKey, payload),
 		"a foreign key's subkey":     seal(tb, subkey(tb, foreignKey, kind), payload),
-		"another kind's subkey":      seal(tb, subkey(tb, signingKey, map[string]string{"device": "challenge", "challenge": "device"}[kind]), payload),
+		"another kind's subkey":      seal(tb, subkey(tb, signingKey, map[string]string{"device": "challenge", "challenge": "refresh", "refresh": "device"}[kind]), payload),
 		"no kind's subkey":           seal(tb, subkey(tb, signingKey, ""), payload),
-		"a refresh token's subkey":   seal(tb, subkey(tb, signingKey, "refresh"), payload),
+		"a receipt's subkey":         seal(tb, subkey(tb, signingKey, "receipt"), payload),
 		"sealed nothing":             seal(tb, key, nil),
 		"sealed NUL":                 seal(tb, key, []byte{0}),
 		"sealed zeros":               seal(tb, key, make([]byte, 200)),
@@ -160,12 +168,18 @@ func badSealed(tb testing.TB, kind string, payload []byte) map[string]string {
 func TestBadSealedTokensAreRefusedAlikeEverywhere(t *testing.T) {
 	s := newServer(t, options{})
 	device, challenge := s.imported(t), s.challenge(t, fields{"identifier": ada}).text("challenge")
-	good := map[string]string{"device": device, "challenge": challenge}
+	refresh := s.login(t, fields{"identifier": ada}).text("refresh_token")
+	good := map[string]string{"device": device, "challenge": challenge, "refresh": refresh}
 	for _, kind := range sealedKinds {
 		payload := unseal(t, subkey(t, signingKey, kind.info), good[kind.info])
 		for name, token := range badSealed(t, kind.info, payload) {
 			kind.isBad(t, s, name, token)
-			if kind.info == "challenge" {
+			if kind.info == "refresh" {
+				if a, b := s.introspect(t, token), s.logout(t, token); a.body != inactiveBody || b.body != loggedOutBody {
+					t.Errorf("%s: got %s and %s", name, a.body, b.body)
+				}
+			}
+			if kind.info != "device" {
 				continue
 			}
 			for _, operation := range deviceOperations {
@@ -180,13 +194,16 @@ func TestBadSealedTokensAreRefusedAlikeEverywhere(t *testing.T) {
 		}
 	}
 	s.complete(t, fields{"challenge": challenge, "device": device, "otp": s.code(t)}).is(t, 200, "")
+	s.refresh(t, refresh).is(t, 200, "")
 }
 
 func TestNoKindIsTakenForAnother(t *testing.T) {
 	s := newServer(t, options{})
 	issued := s.generate(t, fields{"identifier": ada})
 	otp := issued.text("otp")
+	login := s.login(t, fields{"identifier": ada})
 	tokens := map[string]string{
+		"refresh token": login.text("refresh_token"), "access token": login.text("access_token"), "receipt": receipt(t),
 		"context": issued.text("context"), "device": s.imported(t), "unconfirmed device": unconfirmed(t, s),
 		"challenge": s.challenge(t, fields{"identifier": ada}).text("challenge"),
 	}
@@ -212,6 +229,12 @@ func TestNoKindIsTakenForAnother(t *testing.T) {
 				}
 			}
 		}
+		if !strings.HasSuffix(name, "token") {
+			s.isBadRefresh(t, name, token)
+			if a := s.introspect(t, token); a.body != inactiveBody {
+				t.Errorf("%s as a token: got %s", name, a.body)
+			}
+		}
 		if name != "challenge" {
 			for _, request := range []fields{
 				{"challenge": token, "device": tokens["device"], "otp": s.code(t)}, {"challenge": token, "context": tokens["context"], "otp": otp},
@@ -223,7 +246,14 @@ func TestNoKindIsTakenForAnother(t *testing.T) {
 		}
 	}
 	s.stillGood(t, issued)
+	s.refresh(t, login.text("refresh_token")).is(t, 200, "")
 	s.complete(t, fields{"challenge": tokens["challenge"], "device": tokens["device"], "otp": s.code(t)}).is(t, 200, "")
+}
+
+// receipt returns what is kept of an answer, which nobody gets to see but who looks into the ledger.
+func receipt(tb testing.TB) string {
+	tb.Helper()
+	return seal(tb, subkey(tb, signingKey, "receipt"), []byte(`{"request":"x","sent":{}}`))
 }
 
 // Whatever the key has sealed is trusted no more than what comes from outside: there is an answer that the
@@ -292,6 +322,65 @@ func TestBadChallengesAreRefused(t *testing.T) {
 	}
 }
 
+// refreshClaims are those of a good refresh token, as JSON, changed: nil leaves a member out.
+func refreshClaims(changes fields) []byte {
+	members := fields{
+		"family": strings.Repeat("A", 22), "subject": ada, "auth_time": at, "identifier_hash": strings.Repeat("A", 22),
+		"issued_at": at, "expires_at": at + 600, "methods": []string{"otp"},
+	}
+	for name, value := range changes {
+		if value == nil {
+			delete(members, name)
+		} else {
+			members[name] = value
+		}
+	}
+	return []byte(members.String())
+}
+
+func TestBadRefreshTokensAreRefused(t *testing.T) {
+	s := newServer(t, options{})
+	key := subkey(t, signingKey, "refresh")
+	if !s.isActive(t, seal(t, key, refreshClaims(nil))) {
+		t.Fatal("a good refresh token is not active")
+	}
+	for member, values := range map[string][]any{
+		"family":     {nil, null, 1, "", "short", strings.Repeat("A", 21), strings.Repeat("A", 23), strings.Repeat("A", 21) + `"`, strings.Repeat("é", 11)},
+		"generation": {"1", -1, 0.5, raw("1e308"), raw("9223372036854775807"), 1 << 31},
+		"subject":    {1, []string{}, fields{}},
+		"methods":    {1, "pwd", fields{}, []int{1}},
+		"namespace":  {1, "shop", []int{}},
+		"purpose":    {1, []string{}},
+		"issued_at":  {"1", 0.5, true, raw("1e308"), raw("9223372036854775808")},
+		"expires_at": {nil, null, "1", 0.5, true, 0, -1, at, raw("1e308"), raw("9223372036854775808")},
+		"extra":      {null, 1},
+		"Subject":    {"x"},
+	} {
+		for _, value := range values {
+			token := seal(t, key, refreshClaims(fields{member: value}))
+			s.isBadRefresh(t, fmt.Sprintf("%s of %.30v", member, value), token)
+			if a := s.introspect(t, token); a.body != inactiveBody {
+				t.Errorf("%s of %.30v: got %s", member, value, a.body)
+			}
+		}
+	}
+	s.refresh(t, seal(t, key, refreshClaims(nil))).is(t, 200, "")
+}
+
+// Texts that only a forger writes, who has the key, do not get out of the strings they are in.
+func TestIntrospectionOfAnyTextIsJSON(t *testing.T) {
+	s := newServer(t, options{})
+	key := subkey(t, signingKey, "refresh")
+	for _, text := range []string{`"`, `\`, "\x00", "\n", `","active":false,"x":"`, "é", "\u2028", strings.Repeat("x", 5000)} {
+		for _, claims := range []fields{{"subject": text}, {"methods": []string{text}}} {
+			a := s.introspect(t, seal(t, key, refreshClaims(claims)))
+			if !json.Valid([]byte(a.body)) {
+				t.Errorf("%v: got %s", claims, a.body)
+			}
+		}
+	}
+}
+
 // Times that only a forger writes, who has the key.
 func TestChallengesOfAnyTimeAreNoFault(t *testing.T) {
 	s := newServer(t, options{})
@@ -308,7 +397,10 @@ func TestChallengesOfAnyTimeAreNoFault(t *testing.T) {
 
 func TestBadSealedTokensReachNoLedger(t *testing.T) {
 	s := newServer(t, options{ledger: brokenLedger{panic: "asked the ledger"}})
-	good := map[string]string{"device": s.imported(t), "challenge": s.challenge(t, fields{"identifier": ada}).text("challenge")}
+	good := map[string]string{
+		"device": s.imported(t), "challenge": s.challenge(t, fields{"identifier": ada}).text("challenge"),
+		"refresh": newServer(t, options{}).login(t, fields{"identifier": ada}).text("refresh_token"),
+	}
 	for _, kind := range sealedKinds {
 		for name, token := range badSealed(t, kind.info, unseal(t, subkey(t, signingKey, kind.info), good[kind.info])) {
 			kind.isBad(t, s, name, token)

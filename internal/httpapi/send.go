@@ -38,7 +38,16 @@ type idempotent struct {
 	Key string `json:"-"`
 }
 
-func (i *idempotent) takeKey(r *http.Request) { i.Key = r.Header.Get("Idempotency-Key") }
+// takeKey refuses an empty key, which whoever sends it relies on, and several, of which only one would count.
+func (i *idempotent) takeKey(r *http.Request) error {
+	switch keys := r.Header.Values("Idempotency-Key"); {
+	case len(keys) > 1 || len(keys) == 1 && keys[0] == "":
+		return &otp.FieldError{Field: "Idempotency-Key", Reason: "must be given once, and not empty"}
+	case len(keys) == 1:
+		i.Key = keys[0]
+	}
+	return nil
+}
 
 // idempotency tells a request by its path and what it asks for, however that is spelt.
 func idempotency(path, key string, request any) (delivery.Idempotency, error) {

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/otpd/otpd/internal/otp"
 	"github.com/otpd/otpd/internal/token"
 )
@@ -21,7 +23,8 @@ func (a *introspectAnswer) members(o *object) {
 	o.text("sub", a.Subject)
 	o.count("exp", int(a.ExpiresAt.Unix()))
 	o.count("iat", int(a.IssuedAt.Unix()))
-	o.tokens("amr", a.Methods)
+	methods, _ := json.Marshal(a.Methods) // unlike a challenge's, those of a token may be any text
+	o.raw("amr", methods)
 	o.token("token_type", a.TokenType)
 	if a.Purpose != "" {
 		o.text("purpose", a.Purpose)
