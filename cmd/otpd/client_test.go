@@ -67,6 +67,15 @@ type answer struct {
 	Primary     bool `json:"sealed_with_primary_key"`
 	Challenge   string
 	ExpiresAt   time.Time `json:"expires_at"`
+
+	Channel      string
+	ToMasked     string `json:"to_masked"`
+	DeliveryID   string `json:"delivery_id"`
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int    `json:"expires_in"`
+	Active       bool
 }
 
 func (a *answer) String() string { return fmt.Sprintf("%d %s", a.StatusCode, a.body) }

@@ -250,7 +250,12 @@ func (c config) apiKeys() (*httpapi.KeySet, error) {
 	return set, nil
 }
 
-func (c config) jwtKeyFiles() []string { return strings.Split(c.JWTPrivateKeyFile, ",") }
+func (c config) jwtKeyFiles() (files []string) {
+	for file := range strings.SplitSeq(c.JWTPrivateKeyFile, ",") {
+		files = append(files, strings.TrimSpace(file))
+	}
+	return files
+}
 
 // jwtKeys reads the keys that sign tokens.
 func (c config) jwtKeys() (*token.KeySet, error) {

@@ -233,7 +233,7 @@ var values = map[string]struct{ bad, good []string }{
 	"OTP_EVENTS_URL":                    {bad: badEndpoints},
 	"OTP_EVENTS_SECRETS":                {bad: badEndpointSecrets},
 	"OTP_EVENTS_SECRETS_FILE":           {bad: []string{"/nonexistent/file", "/"}},
-	"OTP_JWT_PRIVATE_KEY_FILE":          {bad: []string{"/nonexistent/file", "/"}},
+	"OTP_JWT_PRIVATE_KEY_FILE":          {bad: []string{"/nonexistent/file", "/", ",", "/nonexistent/file,"}},
 	"OTP_JWT_ISSUER": {
 		bad:  []string{strings.Repeat("x", 257), strings.Repeat("é", 129), "a\tb", "\xff"},
 		good: []string{"x", "https://login.example.com", strings.Repeat("x", 256)},
@@ -756,6 +756,7 @@ func TestGoodConfigurations(t *testing.T) {
 		"webhooks with secrets that rotate":  {key, "OTP_DELIVERY_WEBHOOK_URL=https://app.example.com/hook?a=b", "OTP_DELIVERY_WEBHOOK_SECRETS=" + webhookSecret + ", whsec_" + newSecret(t)},
 		"events with secrets in a file":      {key, "OTP_EVENTS_URL=http://localhost:1/events", "OTP_EVENTS_SECRETS_FILE=" + newFile(t, "# new\n"+webhookSecret+"\n\n# old\nwhsec_"+newSecret(t)+"\n")},
 		"several keys for tokens":            {key, "OTP_JWT_PRIVATE_KEY_FILE=" + newFile(t, "\n"+newJWTKey(t, "ES256")+"\n"+newJWTKey(t, "EdDSA"))},
+		"keys for tokens in two files":       {key, "OTP_JWT_PRIVATE_KEY_FILE=" + newFile(t, newJWTKey(t, "ES256")) + ", " + newFile(t, newJWTKey(t, "EdDSA"))},
 		"templates of one's own":             {key, "OTP_TEMPLATE_DIR=" + t.TempDir()},
 		"no retries, one resend, no cooling": {key, "OTP_DEFAULT_MAX_RETRIES=0", "OTP_MAX_RESENDS=1", "OTP_RESEND_COOLDOWN_SECONDS=0"},
 	} {
