@@ -537,7 +537,11 @@ func TestCallerIsToldToTheAuditLog(t *testing.T) {
 
 func TestAnswersAreNotKeptByCaches(t *testing.T) {
 	s := newServer(t, options{})
-	for _, a := range []answer{s.generate(t, fields{}), s.post(t, "/v1/otp/verify", "{}"), s.get(t, "/healthz")} {
+	login := s.login(t, fields{"identifier": ada})
+	for _, a := range []answer{
+		s.generate(t, fields{}), s.post(t, "/v1/otp/verify", "{}"), s.get(t, "/healthz"), s.sendCode(t, mail), login,
+		s.introspect(t, login.text("access_token")), s.refresh(t, login.text("refresh_token")), s.logout(t, login.text("access_token")),
+	} {
 		if a.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("got the headers %v", a.header)
 		}

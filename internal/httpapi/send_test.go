@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -520,6 +521,21 @@ func TestChannelThatStallsIsOverloaded(t *testing.T) {
 	}
 	s.email.take()
 	s.sent(t, mail) // the one that was refused has not counted
+}
+
+func TestPanicOfAChannelIsToldToNobody(t *testing.T) {
+	s := newServer(t, options{logLevel: slog.LevelDebug})
+	s.email.during = func() { panic("code 271828 of " + ada) }
+	for range 100 { // which is more than may be under way
+		s.now = s.now.Add(24 * time.Hour)
+		s.sendCode(t, mail).is(t, 500, "INTERNAL_ERROR")
+	}
+	if log := s.log.String(); strings.Contains(log, "271828") || strings.Contains(log, ada) || !strings.Contains(log, `"msg":"panic"`) {
+		t.Errorf("the log is %s", log)
+	}
+	s.email.during = nil
+	s.now = s.now.Add(24 * time.Hour)
+	s.sent(t, mail)
 }
 
 func TestNothingIsSentWhileTheLedgerIsDown(t *testing.T) {
