@@ -227,6 +227,7 @@ func (s *mailSession) Data(r io.Reader) error {
 
 // post is what an endpoint was sent.
 type post struct {
+	path   string // and query
 	header http.Header
 	body   []byte
 
@@ -267,7 +268,7 @@ func startEndpoint(tb testing.TB, port string, answer http.HandlerFunc) *endpoin
 	tb.Helper()
 	e := new(endpoint)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := post{header: r.Header}
+		p := post{path: r.URL.RequestURI(), header: r.Header}
 		var err error
 		if p.body, err = io.ReadAll(r.Body); err != nil {
 			return

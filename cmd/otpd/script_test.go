@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/emersion/go-smtp"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -21,8 +22,16 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[peersOfScript{}] = new(peersOfScript)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"newkey":      scriptNewKey,
+			"mailserver":  scriptMailServer,
+			"endpoint":    scriptEndpoint,
+			"mails":       scriptMails,
+			"posts":       scriptPosts,
 			"certificate": scriptCertificate,
 			"listening":   scriptListening,
 			"post":        scriptPost,
@@ -58,6 +67,61 @@ func scriptNewKey(ts *testscript.TestScript, neg bool, args []string) {
 func scriptCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	scriptUsage(ts, neg, len(args) == 2, "certificate CERT KEY")
 	newCertificate(scriptTB{script: ts}, "localhost").replace(scriptTB{script: ts}, ts.MkAbs(args[0]), ts.MkAbs(args[1]))
+}
+
+// peersOfScript are the servers that a script has started.
+type peersOfScript struct {
+	mail *mailServer
+	hook *endpoint
+}
+
+// peersOf returns those of ts.
+func peersOf(ts *testscript.TestScript) *peersOfScript {
+	return ts.Value(peersOfScript{}).(*peersOfScript)
+}
+
+// mailserver [REFUSAL] starts a mail server that takes all messages, or answers them with REFUSAL, as in 550, and
+// sets MAILSERVER to its address.
+func scriptMailServer(ts *testscript.TestScript, neg bool, args []string) {
+	scriptUsage(ts, neg, len(args) <= 1, "mailserver [REFUSAL]")
+	m := newMailServer(scriptTB{script: ts})
+	if len(args) > 0 {
+		code, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		m.judge = func(mail) error { return &smtp.SMTPError{Code: code, Message: "no"} }
+	}
+	m.serve(scriptTB{script: ts})
+	peersOf(ts).mail = m
+	ts.Setenv("MAILSERVER", m.addr)
+}
+
+// endpoint STATUS starts a server that answers with a status, and sets ENDPOINT to its URL.
+func scriptEndpoint(ts *testscript.TestScript, neg bool, args []string) {
+	scriptUsage(ts, neg, len(args) == 1, "endpoint STATUS")
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	e := startEndpoint(scriptTB{script: ts}, "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+	peersOf(ts).hook = e
+	ts.Setenv("ENDPOINT", e.url)
+}
+
+// mails prints what the mail server has taken.
+func scriptMails(ts *testscript.TestScript, neg bool, args []string) {
+	scriptUsage(ts, neg, len(args) == 0, "mails")
+	for _, m := range peersOf(ts).mail.taken() {
+		fmt.Fprintf(ts.Stdout(), "to %s\n%s\n", m.to, strings.ReplaceAll(m.data, "\r\n", "\n"))
+	}
+}
+
+// posts prints what the endpoint was sent: of each its path and its body.
+func scriptPosts(ts *testscript.TestScript, neg bool, args []string) {
+	scriptUsage(ts, neg, len(args) == 0, "posts")
+	for _, p := range peersOf(ts).hook.received() {
+		fmt.Fprintf(ts.Stdout(), "%s %s\n", p.path, p.body)
+		if p.Type == "otp.code" && !p.signedWith(scriptTB{script: ts}, webhookSecret) {
+			ts.Fatalf("the webhook is not signed")
+		}
+	}
 }
 
 var listeningAt = regexp.MustCompile(`"addr":"(.*?)"`)

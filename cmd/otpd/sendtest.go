@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/otpd/otpd/internal/delivery"
@@ -34,9 +35,9 @@ func sendTest(ctx context.Context, cfg config, t testMessage, stdout io.Writer) 
 		return err
 	}
 	defer channels.close()
-	channel := channels.byName[t.channel]
-	if channel == nil {
-		return fmt.Errorf("the channel %s is not configured", t.channel)
+	channel, err := channels.named(t.channel)
+	if err != nil {
+		return err
 	}
 	recipient, err := channel.Recipient(t.to)
 	if err != nil {
@@ -54,11 +55,25 @@ func sendTest(ctx context.Context, cfg config, t testMessage, stdout io.Writer) 
 	ctx, cancel := context.WithTimeout(ctx, cfg.DeliveryTimeout)
 	defer cancel()
 	if err := channel.Deliver(ctx, m); err != nil {
-		return fmt.Errorf("not delivered after %v: %w", time.Since(now).Round(time.Millisecond), err)
+		reason := strings.TrimPrefix(err.Error(), "delivery: ")
+		return fmt.Errorf("not delivered after %v: %s", time.Since(now).Round(time.Millisecond), reason)
 	}
 	fmt.Fprintf(stdout, "handed over in %v: delivery %s to %s, with a code that verifies nothing\n",
 		time.Since(now).Round(time.Millisecond), m.ID, recipient.Masked)
 	return nil
+}
+
+// named returns one of the channels.
+func (c *channels) named(name string) (delivery.Channel, error) {
+	switch name {
+	case delivery.Email, delivery.SMS, delivery.Webhook, delivery.Console:
+	default:
+		return nil, errors.New("--channel must be email, sms, webhook or console")
+	}
+	if c.byName[name] == nil {
+		return nil, fmt.Errorf("the channel %s is not configured", name)
+	}
+	return c.byName[name], nil
 }
 
 // flagError names the flag that a value out of its bounds was given to.
