@@ -141,10 +141,16 @@ func (p *process) signal(tb testing.TB, sig syscall.Signal) {
 func (p *process) end(tb testing.TB, sig syscall.Signal) int {
 	tb.Helper()
 	p.signal(tb, sig)
+	return p.ended(tb)
+}
+
+// ended waits for the end after a signal and returns what end does.
+func (p *process) ended(tb testing.TB) int {
+	tb.Helper()
 	select {
 	case <-p.exited:
 	case <-time.After(patience):
-		tb.Fatalf("otpd did not end within %v of %v", patience, sig)
+		tb.Fatalf("otpd did not end within %v", patience)
 	}
 	return p.ProcessState.ExitCode()
 }
