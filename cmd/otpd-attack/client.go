@@ -22,15 +22,19 @@ type client struct {
 	http   *http.Client
 	base   string // URL without a path
 	secret string // of the API key, empty for none
+	key    string // Idempotency-Key of all requests, empty for none
 }
 
 func newClient(base, secret string) *client {
 	transport := &http.Transport{MaxIdleConns: 2 * crowd, MaxIdleConnsPerHost: crowd}
-	return &client{&http.Client{Transport: transport, Timeout: 10 * time.Second}, base, secret}
+	return &client{http: &http.Client{Transport: transport, Timeout: 10 * time.Second}, base: base, secret: secret}
 }
 
 // with returns the client with another API key.
-func (c *client) with(secret string) *client { return &client{c.http, c.base, secret} }
+func (c *client) with(secret string) *client { return &client{c.http, c.base, secret, c.key} }
+
+// keyed returns the client with an Idempotency-Key.
+func (c *client) keyed(key string) *client { return &client{c.http, c.base, c.secret, key} }
 
 // fields is a request.
 type fields map[string]any
@@ -38,6 +42,7 @@ type fields map[string]any
 // answer is what an attacker looks at.
 type answer struct {
 	code int
+	body []byte
 
 	OTP               string
 	Context           string
@@ -53,6 +58,11 @@ type answer struct {
 	BackupCodes []string `json:"backup_codes"`
 	Failures    int
 	Challenge   string
+
+	DeliveryID   string `json:"delivery_id"`
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	Active       *bool  // nil but where a token is introspected
 }
 
 // The answers to an attempt that say something of the code.
@@ -90,19 +100,25 @@ func (c *client) send(ctx context.Context, path string, body any) (a answer, err
 	if c.secret != "" {
 		request.Header.Set("Authorization", "Bearer "+c.secret)
 	}
+	if c.key != "" {
+		request.Header.Set("Idempotency-Key", c.key)
+	}
+	a.code, a.body, err = c.do(request)
+	if err == nil && json.Unmarshal(a.body, &a) != nil {
+		err = fmt.Errorf("%s: %d, and the answer is not JSON", path, a.code)
+	}
+	return a, err
+}
+
+// do sends a request and returns the status and the body of the answer.
+func (c *client) do(request *http.Request) (int, []byte, error) {
 	response, err := c.http.Do(request)
 	if err != nil {
-		return a, err
+		return 0, nil, err
 	}
 	defer response.Body.Close()
-	if data, err = io.ReadAll(response.Body); err != nil {
-		return a, err
-	}
-	a.code = response.StatusCode
-	if err := json.Unmarshal(data, &a); err != nil {
-		return a, fmt.Errorf("%s: %d, and the answer is not JSON", path, a.code)
-	}
-	return a, nil
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, body, err
 }
 
 // A ledger that does not answer says so, and gives no verdict. Then the attacker tries again.
@@ -122,7 +138,7 @@ func (c *client) post(ctx context.Context, path string, body any) (answer, error
 			}
 			continue
 		}
-		if err == nil && a.code >= http.StatusInternalServerError {
+		if err == nil && a.code >= http.StatusInternalServerError && a.ErrorCode != "DELIVERY_FAILED" {
 			err = fmt.Errorf("%s: %v", path, a)
 		}
 		return a, err

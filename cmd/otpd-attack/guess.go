@@ -11,6 +11,7 @@ import (
 var patience = []attack{
 	{"the right code after it has expired, and after its session has", nothing, afterExpiry},
 	{"right codes for a challenge after it has expired", startedService, challengeExpired},
+	{"an access token and a refresh token after they have expired: accepted", startedService, tokensExpired},
 	{"wrong codes for one identifier in fresh verifications, for 7 s", nothing, patientFlows},
 	{"wrong codes for a device with its newest version, for 5 s", nothing, patientDevice},
 }

@@ -2,23 +2,69 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 )
 
-// kinds are attacks with sealed tokens in places that are not theirs.
+// kinds are attacks with sealed tokens, and access tokens, in places that are not theirs.
 var kinds = []attack{
-	{"every sealed token in place of every other kind, at every endpoint: accepted", nothing, crossed},
+	{"every kind of token in place of every other, at every endpoint: accepted", nothing, crossed},
 	{"respelt and changed devices and challenges: accepted", nothing, respeltKinds},
 }
 
-// place is where a request takes a sealed token.
+// holdings are tokens of each kind. Those that come with a login are missing where the service has none.
+type holdings struct {
+	issued, login, tokens answer
+	device                *device
+}
+
+func (t *target) holdings(ctx context.Context) (h holdings, err error) {
+	if h.device, h.login, err = t.deviceAndLogin(ctx); err != nil {
+		return h, err
+	}
+	if h.issued, err = t.main.issue(ctx, h.device.identifier); err != nil {
+		return h, err
+	}
+	h.tokens, err = t.main.tokens(ctx)
+	if _, isSkipped := errors.AsType[skipped](err); isSkipped {
+		return h, nil
+	}
+	return h, err
+}
+
+// of returns the token of a kind.
+func (h holdings) of(kind string) string {
+	return map[string]string{
+		"context": h.issued.Context, "device": h.device.first, "challenge": h.login.Challenge,
+		"refresh": h.tokens.RefreshToken, "access": h.tokens.AccessToken,
+	}[kind]
+}
+
+// unharmed is an error if any of them does not work. None works twice.
+func (h holdings) unharmed(ctx context.Context, c *client) error {
+	_, err := tryComplete(c, h.login, fields{"device": h.device.first, "otp": h.device.code(1)}).must(ctx)
+	if err == nil {
+		err = c.finish(ctx, h.issued)
+	}
+	if err == nil && issuedTokens(h.tokens) {
+		err = c.live(ctx, h.tokens)
+	}
+	return err
+}
+
+// place is where a request takes a token.
 type place struct {
 	kind, path string
 	body       func(token string) fields
 }
 
-// places returns all there are. What else a request needs is right.
-func places(issued, login answer, d *device) (all []place) {
+// takes reports whether a kind of token is right there.
+func (p place) takes(kind string) bool {
+	return p.kind == kind || p.path == introspect && (kind == "refresh" || kind == "access")
+}
+
+// places returns all there are whose answer tells whether a token was accepted. What else a request needs is right.
+func (h holdings) places() (all []place) {
 	add := func(kind, path, field string, rest fields) {
 		all = append(all, place{kind, path, func(token string) fields {
 			body := fields{field: token}
@@ -31,6 +77,7 @@ func places(issued, login answer, d *device) (all []place) {
 			return body
 		}})
 	}
+	issued, login, d := h.issued, h.login, h.device
 	code, backup := fields{"otp": d.code(1)}, fields{"backup_code": d.backupCodes[0]}
 	add("context", verify, "context", fields{"otp": issued.OTP})
 	for _, path := range []string{resend, revoke, inspect} {
@@ -50,49 +97,56 @@ func places(issued, login answer, d *device) (all []place) {
 	add("challenge", complete, "challenge", fields{"device": d.first, "otp": d.code(1)})
 	add("challenge", complete, "challenge", fields{"device": d.first, "backup_code": d.backupCodes[0]})
 	add("challenge", complete, "challenge", fields{"context": issued.Context, "otp": issued.OTP})
+	if issuedTokens(h.tokens) {
+		add("refresh", refresh, "refresh_token", nil)
+		add("refresh", introspect, "token", nil)
+		add("access", introspect, "token", nil)
+	}
 	return all
 }
 
 // invalid reports whether a token was refused for what it is.
 func invalid(a answer) bool {
-	return a.ErrorCode == "INVALID_CONTEXT" || a.ErrorCode == "INVALID_DEVICE" || a.ErrorCode == "INVALID_CHALLENGE"
+	switch a.ErrorCode {
+	case "INVALID_CONTEXT", "INVALID_DEVICE", "INVALID_CHALLENGE", "INVALID_REFRESH_TOKEN":
+		return true
+	}
+	return a.Active != nil && !*a.Active
 }
 
 func notInvalid(a answer) bool { return !invalid(a) }
 
+// crossed also has each token revoked where access and refresh tokens are, to which there is but one answer.
 func crossed(ctx context.Context, t *target) (outcome, error) {
-	d, login, err := t.deviceAndLogin(ctx)
+	h, err := t.holdings(ctx)
 	if err != nil {
 		return outcome{}, err
 	}
-	issued, err := t.main.issue(ctx, d.identifier)
-	if err != nil {
-		return outcome{}, err
+	texts := []struct{ kind, text string }{{"device", h.device.unconfirmed}}
+	for _, kind := range []string{"context", "device", "challenge", "refresh", "access"} {
+		if text := h.of(kind); text != "" {
+			texts = append(texts, struct{ kind, text string }{kind, text})
+		}
 	}
-	var calls []call
-	for _, p := range places(issued, login, d) {
-		for _, token := range []struct{ kind, text string }{
-			{"context", issued.Context}, {"device", d.unconfirmed}, {"device", d.first}, {"challenge", login.Challenge},
-		} {
-			if token.kind != p.kind {
+	var calls, ends []call
+	for _, token := range texts {
+		for _, p := range h.places() {
+			if !p.takes(token.kind) {
 				calls = append(calls, call{t.main, p.path, p.body(token.text)})
 			}
 		}
+		if token.kind != "refresh" && token.kind != "access" && issuedTokens(h.tokens) {
+			ends = append(ends, call{t.main, revokeToken, fields{"token": token.text}})
+		}
 	}
 	got, err := inTurn(ctx, calls, notInvalid)
-	if err == nil && got == 0 {
-		err = unharmed(ctx, t.main, d, login, issued)
-	}
-	return outcome{tried: len(calls), evaluated: got, allowed: always(0)}, err
-}
-
-// unharmed is an error if a device, a challenge or a verification does not work. None works twice.
-func unharmed(ctx context.Context, c *client, d *device, login, issued answer) error {
-	_, err := tryComplete(c, login, fields{"device": d.first, "otp": d.code(1)}).must(ctx)
 	if err == nil {
-		err = c.finish(ctx, issued)
+		_, err = inTurn(ctx, ends, succeeded)
 	}
-	return err
+	if err == nil && got == 0 {
+		err = h.unharmed(ctx, t.main)
+	}
+	return outcome{tried: len(calls) + len(ends), evaluated: got, allowed: always(0)}, err
 }
 
 // respeltKinds uses operations that leave the token as it is, should one be accepted.

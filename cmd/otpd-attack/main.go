@@ -25,7 +25,8 @@ import (
 const usage = `usage: otpd-attack [flags]
 
 Starts otpd, with each ledger, on free ports of 127.0.0.1, and attacks it. With -url, attacks one that
-runs. That must have the defaults, but for OTP_RESEND_COOLDOWN_SECONDS=0.
+runs. That must have the defaults, but for OTP_RESEND_COOLDOWN_SECONDS=0 and, for attacks on tokens,
+OTP_JWT_PRIVATE_KEY_FILE. What it sends is not attacked.
 
 `
 
@@ -151,7 +152,7 @@ func carryOut(ctx context.Context, t *target) (rows []row) {
 
 // others are attacks on a ledger that works, beside [patience].
 var others = slices.Concat(guessing, flows, resending, tokens, codes, versions, locks, logins, kinds, tenants, purposes,
-	identifiers, restarts, replicas)
+	identifiers, decoys, sends, undelivered, keyed, issuing, refreshing, forging, restarts, replicas)
 
 // attacks returns all that make sense with a ledger, in the order of the table.
 func attacks(ledger string) []attack {

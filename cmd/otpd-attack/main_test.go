@@ -2,21 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/otpd/otpd/internal/testtool"
 )
 
 // verdicts runs the command and returns the verdicts in its table by attack, and the exit status.
@@ -43,7 +39,7 @@ func against(url string) []string {
 
 func TestServiceThatAdmitsEverything(t *testing.T) {
 	t.Parallel()
-	url := serve(t, new(broken))
+	url := serve(t, newBroken())
 	all, status := verdicts(t, against(url)...)
 	if status != 1 {
 		t.Errorf("exit status %d, want 1", status)
@@ -71,11 +67,46 @@ func TestServiceThatAdmitsEverything(t *testing.T) {
 	}
 }
 
+// beyondBroken are attacks that do not show what the broken service admits: on devices that are sealed by the
+// attacker, which it cannot open, and by what is told of counts, of which it has none.
+var beyondBroken = append(names(deviceLosses), losses[2].name)
+
+func names(attacks []attack) (all []string) {
+	for _, a := range attacks {
+		all = append(all, a.name)
+	}
+	return all
+}
+
+// What takes a service that was started is proved on one that is.
+func TestStartedServiceThatAdmitsEverything(t *testing.T) {
+	t.Parallel()
+	testtool.Need(t, "CI", "redis-server")
+	target, err := start(t.Context(), redis, brokenBinary(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.close()
+	proved := 0
+	for _, a := range attacks(redis) {
+		if !slices.Contains([]need{cooldown, startedService, startedRedis}, a.needs) || slices.Contains(beyondBroken, a.name) {
+			continue
+		}
+		proved++
+		if got := a.carryOut(t.Context(), target).verdict(); got != exceeded {
+			t.Errorf("%s: %q, want %s", a.name, got, exceeded)
+		}
+	}
+	if proved < 30 {
+		t.Errorf("only %d attacks were carried out", proved)
+	}
+}
+
 // A service that does not work must not look like one that is safe.
 func TestServiceThatDoesNothing(t *testing.T) {
 	t.Parallel()
 	refuse := func(status int, code string) http.Handler {
-		service := new(broken)
+		service := newBroken()
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == verify {
 				tell(w, status, answer{ErrorCode: code})
@@ -216,80 +247,36 @@ func TestEverythingEnds(t *testing.T) {
 	}
 }
 
+func TestInboxThatGetsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBroken()
+	b.inbox = serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // another's
+	url := serve(t, b)
+	target, err := newTarget(t.Context(), redis, options{urls: []string{url, url}, key: mainSecret, other: otherSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := openInbox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.close()
+	target.rig = &rig{inbox: box}
+	for _, a := range slices.Concat(decoys[:1], sends, undelivered, keyed[:1]) {
+		if a.needs != startedService || strings.Contains(a.name, "SMS") {
+			continue
+		}
+		if got := a.carryOut(t.Context(), target); got.verdict() == holds {
+			t.Errorf("%s: it holds, though nothing is delivered", a.name)
+		}
+	}
+}
+
 func must(a answer, err error) answer {
 	if err != nil {
 		panic(err)
 	}
 	return a
-}
-
-// broken is a service that admits everything: it judges each code that it is sent, whatever the context,
-// the key and the times before, and takes no code of digits from outside ASCII for a wrong one. Only who
-// had nothing to do with it is refused: the first right code after a wrong one by another tenant.
-type broken struct {
-	requests  atomic.Int64
-	disturbed atomic.Bool
-}
-
-const (
-	brokenCode   = "123456"
-	brokenSecret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
-)
-
-// isRight reports whether a code is that of a verification, or of a device soon.
-func isRight(code string) bool {
-	now := time.Now().Unix() / int64(period.Seconds())
-	for i := range int64(10) {
-		if code == codeOf(brokenSecret, i) || code == codeOf(brokenSecret, now-2+i) {
-			return true
-		}
-	}
-	return code == brokenCode
-}
-
-var sixDigits = regexp.MustCompile(`^[0-9]{6}$`)
-
-func (b *broken) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	n := b.requests.Add(1)
-	var request map[string]any
-	_ = json.NewDecoder(r.Body).Decode(&request)
-	code, _ := request["otp"].(string)
-	backupCode, _ := request["backup_code"].(string)
-	// From one to the next, the padding changes.
-	token := base64.URLEncoding.EncodeToString(fmt.Appendf(nil, "\xfb\xef\xbe\xff\xff\xff%0*d", 60+n%3, n))
-	switch r.URL.Path {
-	case generate, resend:
-		tell(w, http.StatusOK, answer{OTP: brokenCode, Context: token, ID: "id"})
-	case enroll, challenge:
-		tell(w, http.StatusOK, answer{Device: token, Secret: brokenSecret, Challenge: token})
-	case verify, verifyDevice, confirm, renew, match, resync, complete:
-		b.verify(w, r, code+backupCode)
-	default:
-		tell(w, http.StatusOK, answer{Status: "done", State: fmt.Sprint("state ", n)})
-	}
-}
-
-func (b *broken) verify(w http.ResponseWriter, r *http.Request, code string) {
-	isOther := r.Header.Get("Authorization") == "Bearer "+otherSecret
-	switch wrong := sixDigits.MatchString(code) && !isRight(code); {
-	case wrong:
-		b.disturbed.Store(isOther)
-		tell(w, http.StatusBadRequest, answer{ErrorCode: "INVALID_OTP", Context: "next", Device: "next"})
-	case !isOther && b.disturbed.Swap(false):
-		tell(w, http.StatusTooManyRequests, answer{ErrorCode: "N_FAILED_ATTEMPTS"})
-	default:
-		codes := slices.Repeat([]string{"AAAAA-AAAAA"}, 10)
-		tell(w, http.StatusOK, answer{Status: "verified", Device: "next", BackupCodes: codes})
-	}
-}
-
-func tell(w http.ResponseWriter, status int, a answer) {
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"otp": a.OTP, "context": a.Context, "id": a.ID, "status": a.Status, "state": a.State,
-		"error_code": a.ErrorCode, "attempts_remaining": a.AttemptsRemaining,
-		"device": a.Device, "secret": a.Secret, "backup_codes": a.BackupCodes, "challenge": a.Challenge,
-	})
 }
 
 // serve serves until the test ends and returns the URL.

@@ -15,6 +15,8 @@ var restarts = []attack{
 	{"500 times the right code at once, SIGKILL amid, restart, and 500 more: right", startedService, rightAroundKill},
 	{"a step's code, a backup code and a challenge again after SIGKILL and restart: right", startedService, deviceAfterKill},
 	{"one backup code 10 times at once, SIGKILL amid, restart, and 10 more: right", startedService, backupAroundKill},
+	{"a spent refresh token and one of before a logout, after SIGKILL and restart: refreshed", startedService, tokensAfterKill},
+	{"10 sends to a recipient who has got a message before SIGKILL and restart: messages", startedService, sendAfterKill},
 }
 
 // ownService is one that is the attack's own, to be killed and started again.
@@ -31,7 +33,7 @@ func (t *target) startOwn(ctx context.Context) (s ownService, err error) {
 }
 
 func (s *ownService) restart(ctx context.Context) error {
-	c, p, err := s.rig.launch(ctx, s.rig.keys, "")
+	c, p, err := s.rig.launch(ctx, s.rig.keys)
 	if err == nil {
 		s.now, s.kill = c, p.kill
 	}
@@ -176,6 +178,9 @@ var losses = []attack{
 	{"wrong codes sent to a stopped ledger, and looked up: the most of 10 verifications", startedRedis, wrongToStopped},
 	{"the right code sent to a stopped ledger, and again: right, the most of 10 verifications", startedRedis, rightToStopped},
 	{"the right code again after FLUSHALL: right", startedRedis, replayAfterFlush},
+	{"refresh tokens sent to a stopped ledger, and again: refreshed, the most of 10 logins", startedRedis, refreshAtStopped},
+	{"sends asked of a stopped ledger, and again: messages, the most of 10 recipients", startedRedis, sendAtStopped},
+	{"spent and ended refresh tokens, and a send, again after FLUSHALL: done", startedRedis, spentAfterFlush},
 }
 
 // command sends one command to the Redis.

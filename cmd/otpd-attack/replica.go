@@ -18,6 +18,10 @@ var replicas = []attack{
 	{"a step's code and a backup code at one replica after success at the other: right", secondReplica, replicasDeviceReplay},
 	{"a disabled device, and backup codes of before a renewal, at the other replica: right", secondReplica, replicasDeviceEnded},
 	{"one challenge and 100 codes, each right, at two replicas at once: completed", secondReplica, replicasChallenge},
+	{"100 refreshes with one refresh token at two replicas at once: refreshed", secondReplica, replicasRefresh},
+	{"a spent refresh token and one of before a logout, at the other replica: refreshed", secondReplica, replicasEndedTokens},
+	{"100 sends to one recipient at two replicas at once: messages", startedService, replicasSend},
+	{"100 sends with one Idempotency-Key at two replicas at once, and 20 later: answers unlike", startedService, replicasKey},
 	{"500 wrong codes at two replicas, of which one has a newer signing key", startedService, replicasRotated},
 	{"a wrong code in each of 200 verifications, issued by these two for one identifier", startedService, replicasRotatedFlows},
 }
@@ -170,7 +174,7 @@ func replicasChallenge(ctx context.Context, t *target) (outcome, error) {
 func (t *target) newer(ctx context.Context) (*client, error) {
 	keys := slices.Clone(t.rig.keys)
 	slices.Reverse(keys)
-	second, _, err := t.rig.launch(ctx, keys, "")
+	second, _, err := t.rig.launch(ctx, keys)
 	return second, err
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
+	"github.com/otpd/otpd/internal/token"
 )
 
 // Ledgers.
@@ -95,6 +96,7 @@ type rig struct {
 	keys      []string // signing keys, the first seals
 	ledgerURL string
 	redis     *redisServer // nil with another ledger
+	inbox     *inbox
 	mu        sync.Mutex
 	services  []*process
 }
@@ -116,10 +118,10 @@ func start(ctx context.Context, ledger, binary string) (t *target, err error) {
 	}
 	t = &target{ledger: ledger, rig: r}
 	for _, service := range []struct {
-		client **client
-		env    string
-	}{{&t.main, ""}, {&t.replica, ""}, {&t.noCooldown, "OTP_RESEND_COOLDOWN_SECONDS=0"}} {
-		if *service.client, _, err = r.launch(ctx, r.keys, service.env); err != nil {
+		client    **client
+		variables []string
+	}{{&t.main, nil}, {&t.replica, nil}, {&t.noCooldown, []string{"OTP_RESEND_COOLDOWN_SECONDS=0"}}} {
+		if *service.client, _, err = r.launch(ctx, r.keys, service.variables...); err != nil {
 			return nil, err
 		}
 	}
@@ -142,6 +144,9 @@ func (r *rig) prepare(ctx context.Context, ledger string) (err error) {
 		}
 		r.keys = append(r.keys, key)
 	}
+	if err := r.writeFiles(); err != nil {
+		return err
+	}
 	if ledger == redis {
 		if r.redis, err = startRedis(ctx, r.dir); err == nil {
 			r.ledgerURL = "redis://" + r.redis.addr
@@ -150,8 +155,33 @@ func (r *rig) prepare(ctx context.Context, ledger string) (err error) {
 	return err
 }
 
-// launch starts otpd on a free port, with a variable if that is not empty, and returns a client of it.
-func (r *rig) launch(ctx context.Context, keys []string, variable string) (*client, *process, error) {
+// Files that otpd reads.
+const (
+	jwtKeys = "jwt.pem"
+	gateway = "gateway.json"
+)
+
+// writeFiles opens an inbox, and writes down what services need to know of it, and keys for access tokens.
+func (r *rig) writeFiles() (err error) {
+	if r.inbox, err = openInbox(); err != nil {
+		return err
+	}
+	var keys []byte
+	for _, algorithm := range []string{"EdDSA", "ES256"} { // the first signs
+		key, err := token.GenerateKey(algorithm)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key...)
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, jwtKeys), keys, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.dir, gateway), r.inbox.gateway(), 0o600)
+}
+
+// launch starts otpd on a free port, with further variables, and returns a client of it.
+func (r *rig) launch(ctx context.Context, keys []string, variables ...string) (*client, *process, error) {
 	cmd := exec.CommandContext(ctx, r.binary)
 	for _, entry := range os.Environ() {
 		if !strings.HasPrefix(entry, "OTP_") {
@@ -160,10 +190,10 @@ func (r *rig) launch(ctx context.Context, keys []string, variable string) (*clie
 	}
 	cmd.Env = append(cmd.Env, "OTP_LISTEN_ADDR=127.0.0.1:0", "OTP_ADMIN_ADDR=", "OTP_LEDGER_URL="+r.ledgerURL,
 		"OTP_SIGNING_KEY="+keys[0], "OTP_SIGNING_KEY_FALLBACKS="+strings.Join(keys[1:], ","),
-		"OTP_API_KEYS="+mainTenant+":"+mainSecret+","+otherTenant+":"+otherSecret)
-	if variable != "" {
-		cmd.Env = append(cmd.Env, variable)
-	}
+		"OTP_API_KEYS="+mainTenant+":"+mainSecret+","+otherTenant+":"+otherSecret,
+		"OTP_DELIVERY_WEBHOOK_URL="+r.inbox.url, "OTP_DELIVERY_WEBHOOK_SECRETS="+webhookSecret,
+		"OTP_SMS_GATEWAY_FILE="+filepath.Join(r.dir, gateway), "OTP_JWT_PRIVATE_KEY_FILE="+filepath.Join(r.dir, jwtKeys))
+	cmd.Env = append(cmd.Env, variables...)
 	p, err := startProcess(cmd)
 	if err != nil {
 		return nil, nil, err
@@ -182,6 +212,9 @@ func (r *rig) close() {
 	}
 	if r.redis != nil {
 		r.redis.kill()
+	}
+	if r.inbox != nil {
+		r.inbox.close()
 	}
 	_ = os.RemoveAll(r.dir)
 }

@@ -49,7 +49,10 @@ func spellings(token string) []string {
 	return slices.DeleteFunc(slices.Compact(all), func(text string) bool { return text == token })
 }
 
-func insert(token string, at int, text string) string { return token[:at] + text + token[at:] }
+func insert(token string, at int, text string) string {
+	at = min(at, len(token))
+	return token[:at] + text + token[at:]
+}
 
 // issuePadded has a code issued whose context ends in padding and has the characters that base64 has two
 // of: so that it has all the spellings there are. How long a context is depends on the identifier.

@@ -12,7 +12,8 @@ import (
 )
 
 const explanation = `The configuration is the default: 3 attempts a verification, 5 resends, a lock from the 21st wrong code
-for an identifier and from the 4th for a device. Attacks have two API keys and two replicas to work with, and resend without a cooldown.
+for an identifier and from the 4th for a device, one message a minute to a recipient. Attacks have two API keys and
+two replicas to work with, and resend without a cooldown.
   tried      requests that the attacker sent to gain something
   evaluated  answers that gave it: that a code was right or wrong, or what the attack's name says
   allowed    what the design allows with this ledger

@@ -95,6 +95,17 @@ func TestDeviceAllows(t *testing.T) {
 	}
 }
 
+func TestSendsAllowed(t *testing.T) {
+	t.Parallel()
+	for elapsed, want := range map[time.Duration]int{
+		0: 1, time.Minute - 1: 1, time.Minute: 2, 2*time.Minute - 1: 2, 4 * time.Minute: 5, bound: 5,
+	} {
+		if got := sendsAllowed(elapsed); got != want {
+			t.Errorf("in %v %d, want %d", elapsed, got, want)
+		}
+	}
+}
+
 // RFC 4226, appendix D.
 func TestDeviceCodes(t *testing.T) {
 	t.Parallel()

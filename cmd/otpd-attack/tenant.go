@@ -15,7 +15,7 @@ var tenants = []attack{
 	{"resending, revoking and inspecting under another API key: done", secondKey, otherKeyManages},
 	{"wrong codes for another's identifier under one's own API key: locked out", secondKey, otherKeyLocks},
 	{"unlocking an identifier under another API key, to guess on", secondKey, otherKeyUnlocks},
-	{"another API key's context, device and challenge, by every operation: accepted", secondKey, otherKeyTokens},
+	{"another API key's tokens of every kind, by every operation: accepted", secondKey, otherKeyTokens},
 	{"wrong codes for another's device under one's own API key: locked out", secondKey, otherKeyLocksDevice},
 	{"every operation with no API key or a wrong one: done", firstKey, noKey},
 }
@@ -113,30 +113,24 @@ func otherKeyUnlocks(ctx context.Context, t *target) (outcome, error) {
 
 // otherKeyTokens also mixes tokens of both tenants for one user.
 func otherKeyTokens(ctx context.Context, t *target) (outcome, error) {
-	d, login, err := t.deviceAndLogin(ctx)
+	h, err := t.holdings(ctx)
 	if err != nil {
 		return outcome{}, err
 	}
-	issued, err := t.main.issue(ctx, d.identifier)
-	if err != nil {
+	mixed := h
+	if mixed.login, err = t.other.login(ctx, h.device.identifier); err != nil {
 		return outcome{}, err
 	}
-	ownLogin, err := t.other.login(ctx, d.identifier)
-	if err != nil {
+	if mixed.issued, err = t.other.issue(ctx, h.device.identifier); err != nil {
 		return outcome{}, err
 	}
-	ownIssued, err := t.other.issue(ctx, d.identifier)
-	if err != nil {
-		return outcome{}, err
-	}
-	tokens := map[string]string{"context": issued.Context, "device": d.first, "challenge": login.Challenge}
 	var calls []call
-	for _, p := range slices.Concat(places(issued, login, d), places(ownIssued, ownLogin, d)) {
-		calls = append(calls, call{t.other, p.path, p.body(tokens[p.kind])})
+	for _, p := range slices.Concat(h.places(), mixed.places()) {
+		calls = append(calls, call{t.other, p.path, p.body(h.of(p.kind))})
 	}
 	got, err := inTurn(ctx, calls, notInvalid)
 	if err == nil && got == 0 {
-		err = unharmed(ctx, t.main, d, login, issued)
+		err = h.unharmed(ctx, t.main)
 	}
 	return outcome{tried: len(calls), evaluated: got, allowed: always(0)}, err
 }
@@ -161,15 +155,10 @@ func otherKeyLocksDevice(ctx context.Context, t *target) (outcome, error) {
 }
 
 func noKey(ctx context.Context, t *target) (outcome, error) {
-	issued, err := t.main.issue(ctx, someone())
+	h, err := t.holdings(ctx)
 	if err != nil {
 		return outcome{}, err
 	}
-	d, login, err := t.deviceAndLogin(ctx)
-	if err != nil {
-		return outcome{}, err
-	}
-	tokens := map[string]string{"context": issued.Context, "device": d.first, "challenge": login.Challenge}
 	secret := t.main.secret
 	var calls []call
 	for _, wrong := range []string{"", secret[:len(secret)-1], secret + "x", mainTenant, mainTenant + ":" + secret, "null"} {
@@ -177,14 +166,15 @@ func noKey(ctx context.Context, t *target) (outcome, error) {
 		for _, path := range []string{generate, unlock, enroll, challenge} {
 			calls = append(calls, call{nobody, path, fields{"identifier": "someone"}})
 		}
-		for _, p := range places(issued, login, d) {
-			calls = append(calls, call{nobody, p.path, p.body(tokens[p.kind])})
+		for _, p := range h.places() {
+			calls = append(calls, call{nobody, p.path, p.body(h.of(p.kind))})
 		}
+		calls = append(calls, sendTo(nobody, someone()), call{nobody, revokeToken, fields{"token": h.tokens.RefreshToken}})
 	}
 	refused := func(a answer) bool { return a.code == http.StatusUnauthorized }
 	got, err := inTurn(ctx, calls, func(a answer) bool { return !refused(a) })
 	if err == nil && got == 0 {
-		err = unharmed(ctx, t.main, d, login, issued)
+		err = h.unharmed(ctx, t.main)
 	}
 	return outcome{tried: len(calls), evaluated: got, allowed: always(0)}, err
 }
