@@ -36,7 +36,7 @@ func listenOn(tb testing.TB, port string) net.Listener {
 // mail is a message that a mail server was given.
 type mail struct{ to, data string }
 
-var codeInSubject = regexp.MustCompile(`(?m)^Subject: ([0-9A-Z]{6,12}) is your code\r$`)
+var codeInSubject = regexp.MustCompile(`(?m)^Subject: ([0-9A-Z]{6,12}) `)
 
 // code returns the one in the subject, empty if there is none.
 func (m mail) code() string {

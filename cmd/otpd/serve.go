@@ -133,7 +133,7 @@ var errCutOff = errors.New("requests were cut off after OTP_SHUTDOWN_TIMEOUT")
 
 // shutDown answers what is under way, with the listeners still open for whoever asks whether the service
 // is ready, and then closes all connections, those on which no request has come at once.
-// Then it sends the events that are left.
+// Then it takes its leave of the mail server, and sends the events that are left.
 func (a *app) shutDown(timeout time.Duration, servers []*http.Server) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -146,6 +146,7 @@ func (a *app) shutDown(timeout time.Duration, servers []*http.Server) (err error
 		_ = server.Shutdown(flush)
 		_ = server.Close()
 	}
+	a.channels.close()
 	if a.events != nil {
 		a.events.drain(ctx)
 	}
