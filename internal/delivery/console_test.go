@@ -65,7 +65,7 @@ func TestPlainRecipients(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", to, got, err, want)
 		}
 	}
-	for _, to := range []string{"", "a\nb", "a\x00", strings.Repeat("a", 321), "\xff"} {
+	for _, to := range []string{"", "a\nb", "a\x00", "a\u009b31m", "a\u202eb", strings.Repeat("a", 321), "\xff"} {
 		if _, err := parsePlain(to); err == nil {
 			t.Errorf("%q is taken", to)
 		}

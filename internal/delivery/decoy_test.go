@@ -68,22 +68,24 @@ func TestPace(t *testing.T) {
 	}
 	seen := make(map[outcome]bool)
 	first, second := outcome{start, time.Second, nil}, outcome{start.Add(time.Minute), 2 * time.Second, errTemporary}
-	p.note(first)
 	p.note(second)
+	p.note(first)
 	for range 1000 {
-		seen[p.any(start.Add(paceFor-time.Nanosecond))] = true
+		seen[p.any(second.at.Add(failureFor-time.Nanosecond))] = true
 	}
 	if len(seen) != 2 || !seen[first] || !seen[second] {
 		t.Errorf("%v", seen)
 	}
-	if got := p.any(start.Add(paceFor)); got != second {
-		t.Errorf("the first is old: %+v", got)
+	for range 100 {
+		if got := p.any(second.at.Add(failureFor)); got != first {
+			t.Fatalf("the failure is old: %+v", got)
+		}
 	}
 	for range paceMemory {
 		p.note(first)
 	}
 	if got := p.any(start); got != first {
-		t.Errorf("the second is forgotten: %+v", got)
+		t.Errorf("the failure is forgotten: %+v", got)
 	}
 }
 

@@ -8,13 +8,17 @@ import (
 	"github.com/otpd/otpd/internal/otp"
 )
 
-// recipientWindows are how many messages one recipient gets of one namespace over one channel.
-var recipientWindows = []Window{{1, time.Minute}, {5, 10 * time.Minute}, {20, 24 * time.Hour}}
+// recipientWindows are how many messages one recipient gets of one namespace over one channel. Between a code and its
+// resend, the verification's own cooldown is what counts.
+var (
+	resendWindows    = []Window{{5, 10 * time.Minute}, {20, 24 * time.Hour}}
+	recipientWindows = append([]Window{{1, time.Minute}}, resendWindows...)
+)
 
 // spend counts a message against the recipient's limits and, if it has one, the budget of its prefix, until refund
 // is called. Decoys are counted as well: to be limited must not tell them from others.
-func (s *Service) spend(ctx context.Context, caller otp.Caller, channel string, r Recipient, now time.Time) (refund func(context.Context), err error) {
-	message, err := s.spendKey(ctx, caller, "recipient\x00"+channel+"\x00"+r.Counted, now, recipientWindows)
+func (s *Service) spend(ctx context.Context, caller otp.Caller, channel string, r Recipient, windows []Window, now time.Time) (refund func(context.Context), err error) {
+	message, err := s.spendKey(ctx, caller, "recipient\x00"+channel+"\x00"+r.Counted, now, windows)
 	if err != nil || r.Prefix == "" || s.cfg.SMSBudget == 0 {
 		return message, err
 	}

@@ -9,8 +9,8 @@ import (
 
 const (
 	paceMemory  = 64                     // deliveries
-	paceFor     = 10 * time.Minute       // that one is remembered
-	unknownPace = 250 * time.Millisecond // until a delivery is
+	failureFor  = 10 * time.Minute       // that a failure is remembered
+	unknownPace = 250 * time.Millisecond // until there is a delivery
 )
 
 // pace remembers how deliveries went of late, so that those that are only pretended go alike.
@@ -44,7 +44,7 @@ func (p *pace) any(now time.Time) outcome {
 	defer p.mu.Unlock()
 	var recent []outcome
 	for _, o := range p.recent {
-		if !o.at.IsZero() && now.Sub(o.at) < paceFor {
+		if !o.at.IsZero() && (o.failure == nil || now.Sub(o.at) < failureFor) {
 			recent = append(recent, o)
 		}
 	}

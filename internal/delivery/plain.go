@@ -19,6 +19,9 @@ func parsePlain(to string) (Recipient, error) {
 	if err := otp.CheckText("to", to, otpcontext.MaxIdentifier); err != nil {
 		return Recipient{}, err
 	}
+	if strings.ContainsFunc(to, disorders) {
+		return Recipient{}, &otp.FieldError{Field: "to", Reason: "must not contain control characters"}
+	}
 	if m, err := parseMailbox(to); err == nil {
 		return Recipient{Address: to, Masked: m.masked(), Counted: m.counted()}, nil
 	}

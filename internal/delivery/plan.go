@@ -79,9 +79,13 @@ func (p plan) message(route Route) Message {
 func (p plan) seal() (jsontext.Value, error) {
 	sealed, err := json.Marshal(p, json.Deterministic(true))
 	if err == nil && len(sealed) > otpcontext.MaxDelivery {
+		field := "variables"
+		if len(p.Variables) == 0 {
+			field = "fallback"
+		}
 		err = &otp.FieldError{
-			Field:  "variables",
-			Reason: fmt.Sprintf("must be shorter: with all addresses, they may take %d bytes", otpcontext.MaxDelivery),
+			Field:  field,
+			Reason: fmt.Sprintf("must be shorter: all addresses and variables together may take %d bytes", otpcontext.MaxDelivery),
 		}
 	}
 	return sealed, err

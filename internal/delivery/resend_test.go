@@ -96,19 +96,46 @@ func TestOldCodeAfterAFailedResend(t *testing.T) {
 	}
 }
 
-// A resend is one more message to its recipient.
+// A resend is one more message to its recipient, but that it need not wait for the minute that a new code must: it has
+// the cooldown of its verification.
 func TestResendIsLimited(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, newMemory(t))
 	sent := f.mustSend(t, byEmail())
-	f.pass(45 * time.Second)
-	_, err := f.resend(sent.Context)
-	if limit, ok := errors.AsType[*LimitError](err); !ok || limit.RetryAfter != 15*time.Second {
-		t.Errorf("%v", err)
+	for range 4 {
+		f.pass(30 * time.Second)
+		var err error
+		if sent, err = f.resend(sent.Context); err != nil {
+			t.Fatal(err)
+		}
 	}
-	f.pass(15 * time.Second)
+	f.pass(30 * time.Second)
+	_, err := f.resend(sent.Context)
+	if limit, ok := errors.AsType[*LimitError](err); !ok || limit.RetryAfter != 10*time.Minute-150*time.Second {
+		t.Errorf("the sixth message: %v", err)
+	}
+	f.pass(8 * time.Minute)
 	if _, err := f.resend(sent.Context); err != nil {
 		t.Errorf("later: %v", err)
+	}
+	_, err = f.send(byEmail())
+	if limit, ok := errors.AsType[*LimitError](err); !ok || limit.RetryAfter != time.Minute {
+		t.Errorf("a new code after a resend: %v", err)
+	}
+}
+
+// An address that the channel took once, and takes no more, is one that cannot be delivered to.
+func TestResendToAnAddressOfThePast(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newMemory(t))
+	issued, err := f.codes.GenerateFor(caller, otp.GenerateRequest{}, []byte(`{"routes":[{"channel":"email","to":"nobody"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.pass(time.Minute)
+	_, err = f.resend(issued.Context)
+	if failure, ok := errors.AsType[*Failure](err); !ok || !failure.Permanent {
+		t.Errorf("%v", err)
 	}
 }
 

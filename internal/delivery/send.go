@@ -37,7 +37,7 @@ func (s *Service) Send(ctx context.Context, caller otp.Caller, i Idempotency, r 
 	if err != nil {
 		return Sent{}, err
 	}
-	if r.Code.Identifier == nil {
+	if r.Code.Identifier == nil || *r.Code.Identifier == "" {
 		r.Code.Identifier = &p.Routes[0].To
 	}
 	ctx = context.WithoutCancel(ctx) // what is on its way stays so, and its answer is kept
@@ -46,7 +46,7 @@ func (s *Service) Send(ctx context.Context, caller otp.Caller, i Idempotency, r 
 		if err != nil {
 			return Sent{}, err
 		}
-		return s.deliver(ctx, caller, p, 0, order{issued, r.Code.Purpose, r.Code.Decoy})
+		return s.deliver(ctx, caller, p, 0, order{issued, r.Code.Purpose, r.Code.Decoy, recipientWindows})
 	})
 }
 
@@ -55,6 +55,7 @@ type order struct {
 	issued  otp.Issued
 	purpose string
 	decoy   bool
+	windows []Window // that its recipient has
 }
 
 // remark tells the operator, and nobody else, that a code was not really sent.
@@ -66,7 +67,7 @@ func (o order) remark() string {
 }
 
 // deliver sends a code along the routes of p, from one on, until it has arrived. Each has an equal part of the time
-// that is left. The error is that of the last.
+// that is left. The error is that of the last. A limit ends it, or it would be a way around the limit.
 func (s *Service) deliver(ctx context.Context, caller otp.Caller, p plan, from int, o order) (sent Sent, err error) {
 	deadline := time.Now().Add(s.cfg.Timeout)
 	for i, route := range p.Routes[from:] {
@@ -75,7 +76,7 @@ func (s *Service) deliver(ctx context.Context, caller otp.Caller, p plan, from i
 		m.VerificationID, m.ExpiresAt, m.SentAt = o.issued.ID, o.issued.ExpiresAt, s.cfg.Now()
 		part := time.Until(deadline) / time.Duration(len(p.Routes)-from-i)
 		sent, err = s.deliverOn(ctx, caller, route, m, part, o)
-		if _, failed := errors.AsType[*Failure](err); !failed {
+		if _, failed := errors.AsType[*Failure](err); !failed && err != ErrOverloaded {
 			return sent, err
 		}
 	}
@@ -89,8 +90,8 @@ func (s *Service) deliverOn(ctx context.Context, caller otp.Caller, route Route,
 		return Sent{}, err
 	}
 	recipient, err := channel.Recipient(route.To)
-	if err != nil {
-		return Sent{}, err
+	if err != nil { // it was in order when the context was made, under another configuration
+		return Sent{}, &Failure{Permanent: true, Reason: "the channel takes no such address"}
 	}
 	lane := s.lanes[route.Channel]
 	select {
@@ -99,7 +100,7 @@ func (s *Service) deliverOn(ctx context.Context, caller otp.Caller, route Route,
 	default:
 		return Sent{}, ErrOverloaded
 	}
-	refund, err := s.spend(ctx, caller, route.Channel, recipient, m.SentAt)
+	refund, err := s.spend(ctx, caller, route.Channel, recipient, o.windows, m.SentAt)
 	if err != nil {
 		if _, limited := errors.AsType[*LimitError](err); limited {
 			s.record(EventLimited, route.Channel, "", m.SentAt, o.issued, m, caller)

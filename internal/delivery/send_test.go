@@ -48,6 +48,18 @@ func TestSend(t *testing.T) {
 	}
 }
 
+func TestEmptyIdentifierIsNone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newMemory(t))
+	none, r := "", byEmail()
+	r.Code.Identifier = &none
+	sent := f.mustSend(t, r)
+	verified, err := f.codes.Verify(t.Context(), caller, otp.VerifyRequest{Context: sent.Context, OTP: f.email.only(t).Code})
+	if err != nil || *verified.Identifier != ann {
+		t.Errorf("%+v, %v", verified, err)
+	}
+}
+
 func TestSendKeepsTheIdentifier(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, newMemory(t))
@@ -79,6 +91,7 @@ func TestSendRefuses(t *testing.T) {
 		"variables":        {SendRequest{Routes: []Route{{Email, ann}}, Variables: many}, "variables"},
 		"fallback channel": {SendRequest{Routes: []Route{{Email, ann}, {"pigeon", ann}}}, "fallback"},
 		"fallback to":      {SendRequest{Routes: []Route{{Email, ann}, {SMS, "nobody"}}}, "fallback"},
+		"addresses":        {SendRequest{Routes: []Route{{Email, strings.Repeat("a", 320)}, {Email, strings.Repeat("b", 320)}, {Email, strings.Repeat("c", 320)}}}, "fallback"},
 		"fallbacks":        {SendRequest{Routes: []Route{{Email, ann}, {Email, ann}, {Email, ann}, {Email, ann}, {Email, ann}}}, "fallback"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,6 +205,10 @@ func TestOverload(t *testing.T) {
 	}
 	if _, err := f.send(SendRequest{Routes: []Route{{SMS, "4917"}}}); err != nil {
 		t.Errorf("over another channel: %v", err)
+	}
+	routes := []Route{{Email, ann}, {SMS, "4918"}}
+	if sent, err := f.send(SendRequest{Routes: routes}); err != nil || sent.Channel != SMS {
+		t.Errorf("with a fallback: %+v, %v", sent, err)
 	}
 	close(leave)
 	sending.Wait()

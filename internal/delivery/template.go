@@ -81,20 +81,16 @@ func LoadTemplates(dir string) (*Templates, error) {
 		err = readTemplates(files, os.DirFS(dir))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("delivery: templates: %w", err)
+		return nil, err
 	}
-	t, err := parseTemplates(files)
-	if err != nil {
-		return nil, fmt.Errorf("delivery: %w", err)
-	}
-	return t, nil
+	return parseTemplates(files)
 }
 
 // readTemplates adds the contents of the files in dir by name.
 func readTemplates(files map[string]string, dir fs.FS) error {
 	entries, err := fs.ReadDir(dir, ".")
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot be read: %w", errors.Unwrap(err))
 	}
 	for _, entry := range entries {
 		name := entry.Name()

@@ -254,7 +254,7 @@ func TestNothingOfDevicesIsLostWhileTheLedgerIsDown(t *testing.T) {
 		"challenge, device":   s.complete(t, fields{"challenge": challenge, "device": device, "otp": s.code(t)}),
 		"challenge, context":  s.complete(t, fields{"challenge": challenge, "context": issued.text("context"), "otp": issued.text("otp")}),
 	} {
-		want := `{"error":"The ledger does not answer. Nothing was verified; send the same request again.","error_code":"LEDGER_UNAVAILABLE","request_id":"` + requestID + `"}`
+		want := `{"error":"The ledger does not answer. Nothing was verified or sent; send the same request again.","error_code":"LEDGER_UNAVAILABLE","request_id":"` + requestID + `"}`
 		if a.status != 503 || a.body != want || a.header.Get("Retry-After") != "1" {
 			t.Errorf("%s: got %d %s, Retry-After: %q", name, a.status, a.body, a.header.Get("Retry-After"))
 		}

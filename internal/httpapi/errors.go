@@ -47,7 +47,7 @@ var failures = []struct {
 	{otp.ErrContextRevoked, failure{410, "CONTEXT_REVOKED", "The verification was revoked. Generate a new code."}},
 	{otp.ErrMaxResendsExceeded, failure{429, "MAX_RESENDS_EXCEEDED", "No resend is left. Generate a new code."}},
 	{otp.ErrLedgerDisabled, failure{409, "LEDGER_DISABLED", "This needs a ledger, and OTP_LEDGER_URL is none:."}},
-	{otp.ErrLedgerUnavailable, failure{503, "LEDGER_UNAVAILABLE", "The ledger does not answer. Nothing was verified; send the same request again."}},
+	{otp.ErrLedgerUnavailable, failure{503, "LEDGER_UNAVAILABLE", "The ledger does not answer. Nothing was verified or sent; send the same request again."}},
 	{device.ErrNotConfirmed, failure{409, "DEVICE_NOT_CONFIRMED", "The device is not confirmed. Confirm it with a code first."}},
 	{device.ErrAlreadyConfirmed, failure{409, "DEVICE_ALREADY_CONFIRMED", "The device was confirmed before. Use the version that came with its backup codes, or enroll a new device."}},
 	{device.ErrEnrollmentExpired, failure{410, "ENROLLMENT_EXPIRED", "The device was not confirmed in time. Enroll a new one."}},
