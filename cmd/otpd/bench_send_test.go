@@ -155,7 +155,7 @@ func TestSink(t *testing.T) {
 			t.Fatal(err)
 		}
 		if manner == "stalls" {
-			defer conn.Close() // when the process is ended
+			go func() { _, _ = io.Copy(io.Discard, conn) }()
 			continue
 		}
 		go takeMail(conn)

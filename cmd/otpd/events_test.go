@@ -66,8 +66,9 @@ func TestEventsOfEverything(t *testing.T) {
 	c.secret = appSecret
 	want := loginEvents(t, c)
 	sent := c.do(t, "200", http.MethodPost, "/v1/otp/send", fields{"channel": "email", "to": "you@example.com"}, http.Header{"X-Request-Id": {"my-own-id"}})
-	c.post(t, "429 SEND_LIMIT_EXCEEDED", "/v1/otp/resend", fields{"context": sent.Context})
-	c.post(t, "200 revoked", "/v1/otp/revoke", fields{"context": sent.Context})
+	c.sendMail(t, "429 SEND_LIMIT_EXCEEDED", "you@example.com")
+	resent := c.post(t, "200", "/v1/otp/resend", fields{"context": sent.Context})
+	c.post(t, "200 revoked", "/v1/otp/revoke", fields{"context": resent.Context})
 	enrolled, app := c.confirmed(t, "totp")
 	challenge := c.post(t, "200", "/v1/challenges", fields{"identifier": "user@example.com"})
 	c.post(t, "200 verified", "/v1/challenges/verify", fields{
@@ -85,7 +86,7 @@ func TestEventsOfEverything(t *testing.T) {
 		want = append(want, line["event"].(string))
 	}
 	for _, name := range []string{
-		"otp.generated", "otp.failed", "otp.verified", "otp.revoked", "delivery.sent", "delivery.limited", "device.enrolled",
+		"otp.generated", "otp.failed", "otp.verified", "otp.resent", "otp.revoked", "delivery.sent", "delivery.limited", "device.enrolled",
 		"device.confirmed", "device.backup_codes_renewed", "device.disabled", "challenge.issued", "challenge.completed",
 		"login.succeeded", "token.refreshed", "token.reused", "token.revoked",
 	} {

@@ -128,7 +128,7 @@ func TestShutdownWaitsForADelivery(t *testing.T) {
 
 // sender keeps sending codes by mail from many clients at once, until it is stopped.
 type sender struct {
-	overloaded, failed, sent, other atomic.Int64
+	overloaded, failed, sent atomic.Int64
 
 	stopped atomic.Bool
 	clients sync.WaitGroup
