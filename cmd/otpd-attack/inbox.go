@@ -129,9 +129,9 @@ func (b *inbox) code(to string) string {
 
 // The limits of a recipient, but for the one of a day.
 const (
-	sendInterval  = time.Minute
-	sendsTogether = 5 // in longer than bound
+	sendInterval  = time.Minute // but for resends
+	sendsTogether = 5           // in longer than bound
 )
 
-// sendsAllowed is how many messages one recipient may get in some time.
+// sendsAllowed is how many messages one recipient may get in some time, but for resends.
 func sendsAllowed(elapsed time.Duration) int { return min(1+int(elapsed/sendInterval), sendsTogether) }
