@@ -19,36 +19,39 @@ type channels struct {
 	closers []func()
 }
 
-// newChannels returns the channels of cfg. What the console gets is written to stdout.
-func newChannels(cfg config, stdout io.Writer) (*channels, error) {
-	c := &channels{byName: make(map[string]delivery.Channel)}
-	if err := c.add(cfg, stdout); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *channels) add(cfg config, stdout io.Writer) error {
+// loadTemplates reads the templates of cfg.
+func loadTemplates(cfg config) (*delivery.Templates, error) {
 	templates, err := delivery.LoadTemplates(cfg.TemplateDir)
 	if err != nil {
-		return complain("OTP_TEMPLATE_DIR", "cannot be used: "+strings.TrimPrefix(err.Error(), "delivery: "))
+		return nil, complain("OTP_TEMPLATE_DIR", "cannot be used: "+strings.TrimPrefix(err.Error(), "delivery: "))
 	}
+	return templates, nil
+}
+
+// newChannels returns the channels of cfg. What the console gets is written to stdout.
+func newChannels(cfg config, templates *delivery.Templates, stdout io.Writer) (*channels, error) {
+	c := &channels{byName: make(map[string]delivery.Channel)}
 	for _, add := range []func(config, *delivery.Templates) error{c.addEmail, c.addTwilio, c.addGateway, c.addWebhook} {
 		if err := add(cfg, templates); err != nil {
-			return err
+			c.close()
+			return nil, err
 		}
 	}
 	if cfg.DeliveryConsole {
 		c.byName[delivery.Console] = delivery.NewConsole(stdout, templates)
 	}
-	return nil
+	return c, nil
 }
 
-// loadChannels has s deliver over the channels that cfg sets up.
+// loadChannels has s deliver over the channels that cfg sets up. Templates are read once: one that is being edited
+// must not keep a new password from taking effect.
 func (a *app) loadChannels(cfg config, s *delivery.Service) error {
+	templates, err := loadTemplates(cfg)
+	if err != nil {
+		return err
+	}
 	return a.load("channels", func() error {
-		next, err := newChannels(cfg, a.stdout)
+		next, err := newChannels(cfg, templates, a.stdout)
 		if err != nil {
 			return err
 		}

@@ -228,6 +228,9 @@ func TestMetricsInUseExist(t *testing.T) {
 	c.verify(t, "503 LEDGER_UNAVAILABLE", issued.OTP, issued.Context)             // it needs two entries
 	c.post(t, "200 revoked", "/v1/otp/revoke", fields{"context": issued.Context}) // and this one
 	scrape := string(newClient(t, p.admin, nil).get(t, "200", "/metrics").body)
+	p = launch(t, keyVariable+"="+newKey(t), "OTP_DELIVERY_CONSOLE=true", "OTP_EVENTS_URL=http://127.0.0.1:1", "OTP_EVENTS_SECRETS="+webhookSecret)
+	newClient(t, p.addr, nil).post(t, "200", "/v1/otp/send", fields{"channel": "console", "to": "you@example.com"})
+	scrape += string(newClient(t, p.admin, nil).get(t, "200", "/metrics").body)
 
 	used := 0
 	text := strings.Join(expressions(t), "\n")

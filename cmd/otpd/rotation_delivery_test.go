@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,29 +35,34 @@ func TestMailServerIsReloaded(t *testing.T) {
 	t.Parallel()
 	const first, second, wrong = "the-first-password", "the-second-password", "the-wrong-password"
 	m := startMailServer(t)
-	url := func(password string) string { return "smtp://otpd:" + password + "@" + m.addr + "?tls=none&auth=plain" }
+	address := func(password string) string { return "smtp://otpd:" + password + "@" + m.addr + "?tls=none&auth=plain" }
 	m.use(first, nil)
-	file := newFile(t, url(first)+"\n")
-	p := launch(t, keyVariable+"="+newKey(t), "OTP_SMTP_URL_FILE="+file, "OTP_MAIL_FROM=otpd@example.com", longest)
+	file := newFile(t, address(first)+"\n")
+	templates := t.TempDir()
+	p := launch(t, keyVariable+"="+newKey(t), "OTP_SMTP_URL_FILE="+file, "OTP_MAIL_FROM=otpd@example.com", longest, "OTP_TEMPLATE_DIR="+templates)
 	c := newClient(t, p.addr, nil)
 	var to recipients
 	sends := func(want string) {
 		t.Helper()
-		address := to.next()
-		if a := c.sendMail(t, want, address); want == "200" {
-			c.verify(t, "200 verified", m.codeFor(t, address), a.Context)
+		recipient := to.next()
+		if a := c.sendMail(t, want, recipient); want == "200" {
+			c.verify(t, "200 verified", m.codeFor(t, recipient), a.Context)
 		}
 	}
 	sends("200")
 
-	// A new password takes effect, for connections that are kept too.
+	// A new password takes effect, for connections that are kept too, and whatever has become of the templates.
+	replaceFile(t, filepath.Join(templates, "code.en.txt"), "{{broken")
 	m.use(second, nil)
-	replaceFile(t, file, url(second))
+	replaceFile(t, file, address(second))
 	hangUp(t, p)
+	if said := lastRefusal(p); said != "" {
+		t.Errorf("not reloaded: %s", said)
+	}
 	sends("200")
 
 	// A file that is of no use is logged, and what was set up before goes on.
-	for _, bad := range []string{"", "# nothing\n", wrong, "smtp://otpd:" + wrong + "@mail.example.com?tls=none", url(wrong) + "\n" + url(wrong)} {
+	for _, bad := range []string{"", "# nothing\n", wrong, "smtp://otpd:" + wrong + "@mail.example.com?tls=none", address(wrong) + "\n" + address(wrong)} {
 		replaceFile(t, file, bad)
 		hangUp(t, p)
 		if said := lastRefusal(p); !strings.Contains(said, "OTP_SMTP_URL_FILE") {
@@ -70,13 +77,13 @@ func TestMailServerIsReloaded(t *testing.T) {
 	sends("200")
 
 	// A wrong password is for the mail server to refuse. The right one is noticed without a hangup.
-	replaceFile(t, file, url(wrong))
+	replaceFile(t, file, address(wrong))
 	hangUp(t, p)
 	refused := c.sendMail(t, "502 DELIVERY_FAILED", to.next())
 	if !bytes.Contains(refused.body, []byte("refused the credentials (535 5.7.8)")) {
 		t.Errorf("a wrong password is answered %s", refused)
 	}
-	replaceFile(t, file, url(second))
+	replaceFile(t, file, address(second))
 	eventually(t, "the change of the file", func() bool {
 		a, err := c.send(http.MethodPost, "/v1/otp/send", fields{"channel": "email", "to": to.next()}, nil)
 		return err == nil && a.StatusCode == http.StatusOK
@@ -155,6 +162,47 @@ func TestSMSGatewayIsReloaded(t *testing.T) {
 		}
 	}
 	sends("4915123456783", second)
+}
+
+func TestTwilioTokenIsReloaded(t *testing.T) {
+	t.Parallel()
+	const first, second = "the-first-token", "the-second-token"
+	e := startEndpoint(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte(`{"sid": "SM0123456789abcdef0123456789abcdef", "status": "queued"}`))
+	})
+	file := newFile(t, first)
+	p := launch(t, keyVariable+"="+newKey(t), "OTP_TWILIO_ACCOUNT_SID="+twilioSID, "OTP_TWILIO_AUTH_TOKEN_FILE="+file,
+		"OTP_TWILIO_FROM=+15005550006", "OTP_TWILIO_BASE_URL="+e.url, "OTP_WEBOTP_ORIGIN=https://login.example.com", longest)
+	c := newClient(t, p.addr, nil)
+	sends := func(number, token string) {
+		t.Helper()
+		sent := c.post(t, "200", "/v1/otp/send", fields{"channel": "sms", "to": number})
+		last := e.received()[len(e.received())-1]
+		request := http.Request{Header: last.header}
+		if user, password, _ := request.BasicAuth(); user != twilioSID || password != token {
+			t.Errorf("authenticated as %s with %s", user, password)
+		}
+		form, err := url.ParseQuery(string(last.body))
+		if err != nil || form.Get("To") != number || form.Get("From") != "+15005550006" || last.path != "/2010-04-01/Accounts/"+twilioSID+"/Messages.json" {
+			t.Errorf("%s was sent %s", last.path, last.body)
+		}
+		code, _, _ := strings.Cut(form.Get("Body"), " ")
+		if !strings.HasSuffix(form.Get("Body"), "\n@login.example.com #"+code) {
+			t.Errorf("the text is %q", form.Get("Body"))
+		}
+		c.verify(t, "200 verified", code, sent.Context)
+	}
+	sends("+4915123456781", first)
+	replaceFile(t, file, second)
+	hangUp(t, p)
+	sends("+4915123456782", second)
+	replaceFile(t, file, "two words")
+	hangUp(t, p)
+	if said := lastRefusal(p); !strings.Contains(said, "OTP_TWILIO_AUTH_TOKEN_FILE") || strings.Contains(said, "two words") {
+		t.Errorf("refused as %s", said)
+	}
+	sends("+4915123456783", second)
 }
 
 // keyIDs returns the ids of the published keys, in their order.

@@ -30,7 +30,11 @@ func parseSendTest(args []string) (m testMessage, ok bool) {
 // sendTest sends a message with a code that verifies nothing over a channel of cfg, and says how it went. It needs
 // neither a signing key nor a ledger, and heeds no limit.
 func sendTest(ctx context.Context, cfg config, t testMessage, stdout io.Writer) error {
-	channels, err := newChannels(cfg, stdout)
+	templates, err := loadTemplates(cfg)
+	if err != nil {
+		return err
+	}
+	channels, err := newChannels(cfg, templates, stdout)
 	if err != nil {
 		return err
 	}
