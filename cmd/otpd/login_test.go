@@ -250,7 +250,7 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// TestLoginWithTwoFactors completes a challenge with a device, for tokens that say so.
+// TestLoginWithTwoFactors completes a challenge with a code after a password, for tokens that say so.
 func TestLoginWithTwoFactors(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"EdDSA", "ES256", "RS256"} {
@@ -258,10 +258,10 @@ func TestLoginWithTwoFactors(t *testing.T) {
 			t.Parallel()
 			p := launch(t, keyVariable+"="+newKey(t), "OTP_JWT_PRIVATE_KEY_FILE="+newFile(t, newJWTKey(t, algorithm)))
 			c := newClient(t, p.addr, nil)
-			enrolled, app := c.confirmed(t, "totp")
-			issued := c.post(t, "200", "/v1/challenges", fields{"identifier": "user@example.com", "methods": []string{"pwd"}})
+			issued := c.generate(t)
+			login := c.post(t, "200", "/v1/challenges", fields{"identifier": "user@example.com", "methods": []string{"pwd"}})
 			in := c.post(t, "200 verified", "/v1/challenges/verify", fields{
-				"challenge": issued.Challenge, "device": enrolled.Device, "otp": app.code(), "issue": "tokens",
+				"challenge": login.Challenge, "context": issued.Context, "otp": issued.OTP, "issue": "tokens",
 			})
 			claims := verified(t, c.get(t, "200", "/.well-known/jwks.json").body, in.AccessToken)
 			if methods, _ := claims["amr"].([]any); !slices.Equal(methods, []any{"pwd", "otp", "mfa"}) {
