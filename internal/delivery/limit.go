@@ -8,16 +8,17 @@ import (
 	"github.com/otpd/otpd/internal/otp"
 )
 
-// recipientWindows are how many messages one recipient gets of one namespace over one channel. Between a code and its
-// resend, the verification's own cooldown is what counts.
-var (
-	resendWindows    = []Window{{5, 10 * time.Minute}, {20, 24 * time.Hour}}
-	recipientWindows = append([]Window{{1, time.Minute}}, resendWindows...)
-)
+// recipientWindows are how many messages one recipient gets of one namespace over one channel. For a code in place of
+// another that went the same way, the cooldown of the verification stands for the first.
+var recipientWindows = []Window{{1, time.Minute}, {5, 10 * time.Minute}, {20, 24 * time.Hour}}
 
 // spend counts a message against the recipient's limits and, if it has one, the budget of its prefix, until refund
 // is called. Decoys are counted as well: to be limited must not tell them from others.
-func (s *Service) spend(ctx context.Context, caller otp.Caller, channel string, r Recipient, windows []Window, now time.Time) (refund func(context.Context), err error) {
+func (s *Service) spend(ctx context.Context, caller otp.Caller, channel string, r Recipient, again bool, now time.Time) (refund func(context.Context), err error) {
+	windows := recipientWindows
+	if again {
+		windows = windows[1:]
+	}
 	message, err := s.spendKey(ctx, caller, "recipient\x00"+channel+"\x00"+r.Counted, now, windows)
 	if err != nil || r.Prefix == "" || s.cfg.SMSBudget == 0 {
 		return message, err

@@ -30,5 +30,7 @@ func (s *Service) deliverAgain(ctx context.Context, caller otp.Caller, r otp.Res
 	if err != nil {
 		return Sent{}, err
 	}
-	return s.deliver(ctx, caller, p, min(r.Resends, len(p.Routes)-1), order{r.Issued, r.Purpose, r.Decoy, resendWindows})
+	last := len(p.Routes) - 1
+	o := order{r.Issued, r.Purpose, r.Decoy, p.Routes[min(r.Resends-1, last)]}
+	return s.deliver(ctx, caller, p, min(r.Resends, last), o)
 }

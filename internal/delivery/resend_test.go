@@ -124,6 +124,23 @@ func TestResendIsLimited(t *testing.T) {
 	}
 }
 
+// Who is written to for the first time is so once a minute, whoever was written to before.
+func TestResendToACommonFallback(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newMemory(t))
+	var sent []Sent
+	for _, to := range []string{"a", "b", "c"} {
+		sent = append(sent, f.mustSend(t, SendRequest{Routes: []Route{{Email, to}, {SMS, "4917"}}}))
+	}
+	f.pass(30 * time.Second)
+	for i, s := range sent {
+		_, err := f.resend(s.Context)
+		if _, limited := errors.AsType[*LimitError](err); limited != (i > 0) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
 // An address that the channel took once, and takes no more, is one that cannot be delivered to.
 func TestResendToAnAddressOfThePast(t *testing.T) {
 	t.Parallel()

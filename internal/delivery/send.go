@@ -46,16 +46,16 @@ func (s *Service) Send(ctx context.Context, caller otp.Caller, i Idempotency, r 
 		if err != nil {
 			return Sent{}, err
 		}
-		return s.deliver(ctx, caller, p, 0, order{issued, r.Code.Purpose, r.Code.Decoy, recipientWindows})
+		return s.deliver(ctx, caller, p, 0, order{issued: issued, purpose: r.Code.Purpose, decoy: r.Code.Decoy})
 	})
 }
 
 // order is what is to be delivered.
 type order struct {
-	issued  otp.Issued
-	purpose string
-	decoy   bool
-	windows []Window // that its recipient has
+	issued   otp.Issued
+	purpose  string
+	decoy    bool
+	previous Route // of the code before, if it is a resend
 }
 
 // remark tells the operator, and nobody else, that a code was not really sent.
@@ -100,7 +100,7 @@ func (s *Service) deliverOn(ctx context.Context, caller otp.Caller, route Route,
 	default:
 		return Sent{}, ErrOverloaded
 	}
-	refund, err := s.spend(ctx, caller, route.Channel, recipient, o.windows, m.SentAt)
+	refund, err := s.spend(ctx, caller, route.Channel, recipient, route == o.previous, m.SentAt)
 	if err != nil {
 		if _, limited := errors.AsType[*LimitError](err); limited {
 			s.record(EventLimited, route.Channel, "", m.SentAt, o.issued, m, caller)
