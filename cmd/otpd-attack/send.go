@@ -129,7 +129,7 @@ func sendSpellings(ctx context.Context, t *target) (outcome, error) {
 }
 
 // sendAndResend begins with codes that are sent to others. Their resends go to the next recipient, who is the same
-// for all. A resend waits for the one before of its own verification, and not for what else the recipient gets.
+// for all.
 func sendAndResend(ctx context.Context, t *target) (outcome, error) {
 	const each = 20
 	to, start := someone(), time.Now()
@@ -142,9 +142,7 @@ func sendAndResend(ctx context.Context, t *target) (outcome, error) {
 		calls = append(calls, sendTo(t.noCooldown, to))
 		calls = append(calls, resends(2, t.noCooldown, a)...)
 	}
-	result, err := t.flood(ctx, start, calls, to)
-	result.allowed = ledgered(sendsTogether)
-	return result, err
+	return t.flood(ctx, start, calls, to)
 }
 
 func sendFallback(ctx context.Context, t *target) (outcome, error) {
