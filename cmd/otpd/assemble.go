@@ -42,7 +42,7 @@ type app struct {
 func assemble(cfg config, log *slog.Logger, stdout, stderr io.Writer) (*app, error) {
 	a := &app{log: log, stdout: stdout, stderr: stderr, registry: newRegistry()}
 	for _, step := range []func(config) error{
-		a.loadSigningKeys, a.loadAPIKeys, a.loadCertificate, a.loadJWTKeys, a.assembleAPI,
+		a.loadSigningKeys, a.loadAPIKeys, a.loadCertificate, a.loadJWTKeys, a.loadEvents, a.assembleAPI,
 	} {
 		if err := step(cfg); err != nil {
 			return nil, err
@@ -122,9 +122,6 @@ func (a *app) assembleAPI(cfg config) error {
 		return err
 	}
 	ledger, audit := newMeteredLedger(remembered, a.registry), newAudit(cfg, a.log, a.stderr, a.registry)
-	if a.events, err = newEvents(cfg, a.log, a.registry); err != nil {
-		return err
-	}
 	if a.events != nil {
 		written := audit
 		audit = func(e otp.Event) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/otpd/otpd/internal/events"
 	"github.com/otpd/otpd/internal/webhook"
 )
@@ -17,20 +15,30 @@ type eventSender struct {
 	log      *slog.Logger
 }
 
-// newEvents returns the sender that cfg sets up; nil if it sets up none.
-func newEvents(cfg config, log *slog.Logger, registry prometheus.Registerer) (*eventSender, error) {
+// loadEvents has events sent where cfg says, if it does.
+func (a *app) loadEvents(cfg config) error {
 	if cfg.EventsURL == "" {
-		return nil, nil
+		return nil
 	}
 	endpoint, err := newEndpoint("OTP_EVENTS_URL", cfg.EventsURL, "OTP_EVENTS_SECRETS", cfg.EventsSecrets, cfg.EventsSecretsFile)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	queue, err := events.New(events.Config{Endpoint: endpoint, Log: log, Metrics: registry})
+	queue, err := events.New(events.Config{Endpoint: endpoint, Log: a.log, Metrics: a.registry})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &eventSender{queue, endpoint, log}, nil
+	a.events = &eventSender{queue, endpoint, a.log}
+	return a.load("events secrets", func() error {
+		list, source, err := secrets("OTP_EVENTS_SECRETS", cfg.EventsSecrets, cfg.EventsSecretsFile)
+		if err != nil {
+			return err
+		}
+		if err := endpoint.UseSecrets(list); err != nil {
+			return complain(source, err.Error())
+		}
+		return nil
+	}, cfg.EventsSecretsFile)
 }
 
 // drain sends what is queued until ctx ends, and logs what is left.

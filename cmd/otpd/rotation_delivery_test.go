@@ -131,6 +131,38 @@ func TestDeliveryWebhookSecretsRotate(t *testing.T) {
 	signedWith(false, true)
 }
 
+func TestEventsSecretsRotate(t *testing.T) {
+	t.Parallel()
+	first, second := "whsec_"+newSecret(t), "whsec_"+newSecret(t)
+	e := startEndpoint(t, "", nil)
+	file := newFile(t, first)
+	p := launch(t, keyVariable+"="+newKey(t), "OTP_EVENTS_URL="+e.url, "OTP_EVENTS_SECRETS_FILE="+file)
+	c := newClient(t, p.addr, nil)
+	signedWith := func(byFirst, bySecond bool) {
+		t.Helper()
+		before := len(e.received())
+		c.generate(t)
+		eventually(t, "its event", func() bool { return len(e.received()) > before })
+		last := e.received()[len(e.received())-1]
+		if last.signedWith(t, first) != byFirst || last.signedWith(t, second) != bySecond {
+			t.Errorf("signatures: %s", last.header.Get("webhook-signature"))
+		}
+	}
+	signedWith(true, false)
+	replaceFile(t, file, second+"\n"+first+"\n")
+	hangUp(t, p)
+	signedWith(true, true)
+	replaceFile(t, file, first[:20])
+	hangUp(t, p)
+	if said := lastRefusal(p); !strings.Contains(said, "OTP_EVENTS_SECRETS_FILE") || strings.Contains(said, first[:20]) {
+		t.Errorf("a bad secret is refused as %s", said)
+	}
+	signedWith(true, true)
+	replaceFile(t, file, second)
+	hangUp(t, p)
+	signedWith(false, true)
+}
+
 func TestSMSGatewayIsReloaded(t *testing.T) {
 	t.Parallel()
 	first, second := startEndpoint(t, "", nil), startEndpoint(t, "", nil)

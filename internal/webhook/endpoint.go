@@ -5,6 +5,7 @@ package webhook
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/otpd/otpd/internal/egress"
@@ -22,7 +23,7 @@ type Config struct {
 // Endpoint is where messages go. It is safe for concurrent use.
 type Endpoint struct {
 	url    string
-	keys   []key
+	keys   atomic.Pointer[[]key]
 	client *http.Client
 	now    func() time.Time
 }
@@ -32,10 +33,6 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 	if _, err := egress.ParseURL(cfg.URL); err != nil {
 		return nil, err
 	}
-	keys, err := parseSecrets(cfg.Secrets)
-	if err != nil {
-		return nil, err
-	}
 	client := egress.NewClient()
 	if cfg.Client != nil {
 		client.Transport = cfg.Client.Transport
@@ -43,7 +40,17 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Endpoint{cfg.URL, keys, client, cfg.Now}, nil
+	e := &Endpoint{url: cfg.URL, client: client, now: cfg.Now}
+	return e, e.UseSecrets(cfg.Secrets)
+}
+
+// UseSecrets has e sign with other secrets from now on. After an error, an [ErrSecrets], it signs as before.
+func (e *Endpoint) UseSecrets(secrets []string) error {
+	keys, err := parseSecrets(secrets)
+	if err == nil {
+		e.keys.Store(&keys)
+	}
+	return err
 }
 
 // Close closes the connections that are kept for later messages.

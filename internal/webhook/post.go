@@ -54,7 +54,7 @@ func (e *Endpoint) Try(ctx context.Context, id string, body []byte) error {
 		"User-Agent":        {"otpd"},
 		"Webhook-Id":        {id},
 		"Webhook-Timestamp": {timestamp},
-		"Webhook-Signature": {signatures(e.keys, id, timestamp, body)},
+		"Webhook-Signature": {signatures(*e.keys.Load(), id, timestamp, body)},
 	}
 	response, err := e.client.Do(request)
 	if err != nil {
