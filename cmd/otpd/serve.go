@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/httpapi"
 )
 
@@ -57,6 +58,9 @@ func (a *app) warn(cfg config) {
 	}
 	if cfg.DeliveryConsole {
 		a.log.Warn("codes are written to standard output for whoever asks for the channel console", "OTP_DELIVERY_CONSOLE", true)
+	}
+	if _, sends := a.channels.byName[delivery.SMS]; sends && cfg.SMSBudget == 0 {
+		a.log.Warn("no budget: nothing limits how many SMS are sent, but for each recipient", "OTP_SMS_BUDGET", 0)
 	}
 	if a.ledger == "none" && len(a.channels.byName) > 0 {
 		a.log.Warn("no ledger: nothing limits how many codes a recipient is sent, and Idempotency-Key is refused")

@@ -21,8 +21,8 @@ const (
 type Channel interface {
 	// Recipient reads an address as a caller writes it. The error is an [otp.FieldError] for the field to.
 	Recipient(to string) (Recipient, error)
-	// Check reports whether m could be put into words, before there is a code and anything is counted. The error is an
-	// [otp.FieldError] for locale, template or variables.
+	// Check reports whether m could be put into words, before anything is counted. Its code is only like the one that
+	// will be sent. The error is an [otp.FieldError] for locale, template, variables or purpose.
 	Check(m Message) error
 	// Deliver hands m over, and returns once the peer has taken responsibility for it. It ends with ctx. The error is
 	// a [*Failure].
@@ -55,6 +55,7 @@ type Message struct {
 // has written.
 type Failure struct {
 	Permanent bool   // to try again would be of no use
+	Unknown   bool   // the message may arrive all the same, and so it counts
 	Reason    string // to follow "the code could not be delivered: ", like "the mail server refused the recipient (550 5.1.1)"
 }
 

@@ -124,7 +124,7 @@ func (c *EmailChannel) Close() { c.kept.close() }
 func (c *EmailChannel) compose(m Message) (envelope, error) {
 	to, err := parseMailbox(m.To)
 	if err != nil {
-		return envelope{}, &Failure{true, "the address is not valid"}
+		return envelope{}, &Failure{Permanent: true, Reason: "the address is not valid"}
 	}
 	subject, text, html, err := c.templates.Mail(m)
 	if err != nil {

@@ -253,7 +253,7 @@ func TestInternationalisedAddresses(t *testing.T) {
 		c := newEmail(t, "smtp://"+unable.addr+"?tls=none", nil)
 		failure = deliver(t, c, m)
 		if test.utf8 != (failure != nil) || failure != nil &&
-			*failure != (Failure{true, "the mail server takes no internationalised addresses"}) {
+			*failure != (Failure{Permanent: true, Reason: "the mail server takes no internationalised addresses"}) {
 			t.Errorf("%s: %v", test.to, failure)
 		}
 	}
@@ -265,7 +265,7 @@ func TestHeadersAreNotInjected(t *testing.T) {
 	const attack = "x\r\nBcc: eve@example.com\r\n\r\nbody"
 	c := newEmail(t, "smtp://"+k.addr+"?tls=none", nil)
 	m := mailMessage("", time.Minute)
-	m.ID, m.Code, m.Purpose = attack, attack, attack
+	m.ID, m.Code = attack, attack
 	m.Variables = map[string]string{"app": "=?utf-8?q?x=0D=0ABcc:_eve@example.com?="} // RFC 2047 would make it two lines
 	if failure := deliver(t, c, m); failure != nil {
 		t.Fatal(failure)
@@ -280,12 +280,12 @@ func TestHeadersAreNotInjected(t *testing.T) {
 	}
 	m = mailMessage("", time.Minute)
 	m.To = "user@example.com>\r\nRCPT TO:<eve@example.com"
-	if failure := deliver(t, c, m); failure == nil || *failure != (Failure{true, "the address is not valid"}) {
+	if failure := deliver(t, c, m); failure == nil || *failure != (Failure{Permanent: true, Reason: "the address is not valid"}) {
 		t.Error(failure)
 	}
 	m = mailMessage("", time.Minute)
 	m.Variables = map[string]string{"app": attack}
-	if failure := deliver(t, c, m); failure == nil || *failure != (Failure{false, "the template failed"}) {
+	if failure := deliver(t, c, m); failure == nil || *failure != (Failure{Permanent: false, Reason: "the template failed"}) {
 		t.Error(failure)
 	}
 	if got := k.take(); len(got) > 0 {

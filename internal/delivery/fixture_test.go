@@ -131,6 +131,7 @@ type box struct {
 	prefix string // of its recipients
 
 	mu       sync.Mutex
+	checked  Message // last
 	messages []Message
 	failure  error
 	deliver  func(context.Context) // is called before
@@ -145,6 +146,9 @@ func (b *box) Recipient(to string) (Recipient, error) {
 }
 
 func (b *box) Check(m Message) error {
+	b.mu.Lock()
+	b.checked = m
+	b.mu.Unlock()
 	if m.Template == "none" {
 		return &otp.FieldError{Field: "template", Reason: "must be one of those there are"}
 	}

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -23,13 +24,12 @@ type Idempotency struct {
 const MaxKey = 255
 
 const (
-	receiptFor = 10 * time.Minute // that an answer is kept
-	pendingFor = 15 * time.Second // that a request may take, which is more than it does
-	pending    = "pending "       // what is kept of one under way, before a random text
+	receiptFor = 10 * time.Minute // that an answer is kept, or that there is none
+	pending    = "pending "       // what is kept of a request under way, before a random text
 )
 
 // once answers a request as do does, or as it did to the same request in the last ten minutes. An error is not
-// kept: what has failed may be tried again.
+// kept, so that what has failed may be tried again, unless the code may have been sent all the same.
 func (s *Service) once(ctx context.Context, caller otp.Caller, i Idempotency, do func() (Sent, error)) (Sent, error) {
 	if i.Key == "" {
 		return do()
@@ -38,7 +38,7 @@ func (s *Service) once(ctx context.Context, caller otp.Caller, i Idempotency, do
 		return Sent{}, err
 	}
 	key, own := s.key(caller, "idempotency\x00"+i.Key), pending+rand.Text()
-	held, err := s.cfg.Ledger.Reserve(ctx, key, own, pendingFor, s.cfg.Now())
+	held, err := s.cfg.Ledger.Reserve(ctx, key, own, receiptFor, s.cfg.Now())
 	switch {
 	case err != nil:
 		return Sent{}, fmt.Errorf("%w: %w", otp.ErrLedgerUnavailable, err)
@@ -49,11 +49,14 @@ func (s *Service) once(ctx context.Context, caller otp.Caller, i Idempotency, do
 	}
 	sent, err := do()
 	kept := ""
-	if err == nil {
-		kept, err = s.receipt(sent, s.key(caller, string(i.Request)))
+	failure, failed := errors.AsType[*Failure](err)
+	if err == nil || failed && failure.Unknown {
+		var errSeal error
+		if kept, errSeal = s.receipt(receipt{s.key(caller, string(i.Request)), sent, failure}); errSeal != nil {
+			return Sent{}, errSeal
+		}
 	}
-	// If the ledger does not answer to this, the request may be sent again once pendingFor is over. The recipient's
-	// limits are what it meets then.
+	// If the ledger does not answer to this, the key stays in use, and nothing is sent twice.
 	_ = s.cfg.Ledger.Settle(ctx, key, own, kept, receiptFor, s.cfg.Now())
 	return sent, err
 }
@@ -71,14 +74,15 @@ func checkKey(key string) error {
 // receipt is what is kept of an answer, sealed: whoever can look at the ledger learns nothing. The context, which
 // is sealed already, is kept beside it, or the two could be longer than a token may be.
 type receipt struct {
-	Request string `json:"request"` // a keyed hash
-	Sent    Sent   `json:"sent"`
+	Request string   `json:"request"` // a keyed hash
+	Sent    Sent     `json:"sent,omitzero"`
+	Failure *Failure `json:"failure,omitzero"`
 }
 
-func (s *Service) receipt(sent Sent, request string) (string, error) {
-	token := sent.Context
-	sent.Context = ""
-	data, err := json.Marshal(receipt{request, sent})
+func (s *Service) receipt(r receipt) (string, error) {
+	token := r.Sent.Context
+	r.Sent.Context = ""
+	data, err := json.Marshal(r)
 	if err != nil {
 		return "", err
 	}
@@ -102,6 +106,9 @@ func (s *Service) recall(held, request string) (Sent, error) {
 	}
 	if kept.Request != request {
 		return Sent{}, ErrKeyReused
+	}
+	if kept.Failure != nil {
+		return Sent{}, kept.Failure
 	}
 	kept.Sent.Context = token
 	return kept.Sent, nil

@@ -76,6 +76,60 @@ func TestKeyOfAFailure(t *testing.T) {
 	}
 }
 
+// What may have been sent is not sent again: the same key is told the same.
+func TestKeyOfAnUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newMemory(t))
+	tries := 0
+	f.email.deliver = func(context.Context) { tries++ }
+	f.email.fail(errUnknown)
+	for range 3 {
+		f.pass(time.Minute)
+		_, err := f.Send(t.Context(), caller, keyed("k"), byEmail())
+		if failure, ok := errors.AsType[*Failure](err); !ok || *failure != *errUnknown {
+			t.Errorf("%v", err)
+		}
+	}
+	if tries != 1 {
+		t.Errorf("%d tries", tries)
+	}
+}
+
+// Nor is it if a fallback, to the same person even, has no room for it.
+func TestKeyOfAnUnknownOutcomeWithAFallback(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newMemory(t))
+	f.email.fail(errUnknown)
+	r := SendRequest{Routes: []Route{{Email, ann}, {Email, ann}}}
+	for range 2 {
+		_, err := f.Send(t.Context(), caller, keyed("k"), r)
+		if failure, ok := errors.AsType[*Failure](err); !ok || *failure != *errUnknown {
+			t.Errorf("%v", err)
+		}
+	}
+	if got, want := f.takeEvents(), EventFailed+" "+EventLimited; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+}
+
+// A request that never ended, as its process did, keeps its key in use for as long as an answer would.
+func TestKeyOfALostRequest(t *testing.T) {
+	t.Parallel()
+	memory := newMemory(t)
+	f := newFixture(t, memory)
+	if _, err := memory.Reserve(t.Context(), f.key(caller, "idempotency\x00k"), pending+"x", receiptFor, f.now()); err != nil {
+		t.Fatal(err)
+	}
+	f.pass(receiptFor - time.Millisecond)
+	if _, err := f.Send(t.Context(), caller, keyed("k"), byEmail()); err != ErrKeyInUse {
+		t.Errorf("%v", err)
+	}
+	f.pass(time.Millisecond)
+	if _, err := f.Send(t.Context(), caller, keyed("k"), byEmail()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 func TestKeyInUse(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, newMemory(t))

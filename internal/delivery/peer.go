@@ -45,4 +45,7 @@ func (p *peer) ask(ctx context.Context, method, url string, header http.Header, 
 	return answer{response.StatusCode, said}, nil
 }
 
-func (p *peer) noAnswer(err error) *Failure { return &Failure{Reason: egress.NoAnswer(p.name, err)} }
+func (p *peer) noAnswer(err error) *Failure {
+	reason, received := egress.NoAnswer(p.name, err)
+	return &Failure{Unknown: received, Reason: reason}
+}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -33,8 +34,9 @@ func (s *Service) newPlan(r SendRequest) (plan, error) {
 	if len(r.Routes) > 1+MaxFallbacks {
 		return plan{}, &otp.FieldError{Field: "fallback", Reason: fmt.Sprintf("must be at most %d channels", MaxFallbacks)}
 	}
+	sample := s.sample(r.Code)
 	for i, route := range r.Routes {
-		canonical, err := s.checkRoute(route, p)
+		canonical, err := s.checkRoute(route, p, sample)
 		if field, ok := err.(*otp.FieldError); ok && i > 0 && (field.Field == "to" || field.Field == "channel") {
 			err = &otp.FieldError{Field: "fallback", Reason: "has a " + field.Field + " that " + field.Reason}
 		}
@@ -46,7 +48,16 @@ func (s *Service) newPlan(r SendRequest) (plan, error) {
 	return p, nil
 }
 
-func (s *Service) checkRoute(route Route, p plan) (Route, error) {
+// sample returns a message for a code like the one that will be sent.
+func (s *Service) sample(r otp.GenerateRequest) Message {
+	length, life := s.cfg.Codes.Outline(r)
+	return Message{
+		ID: otp.NewID(), VerificationID: otp.NewID(), Code: strings.Repeat("0", length), Purpose: r.Purpose,
+		SentAt: s.cfg.Now(), ExpiresAt: s.cfg.Now().Add(life),
+	}
+}
+
+func (s *Service) checkRoute(route Route, p plan, sample Message) (Route, error) {
 	channel, err := s.channel(route.Channel)
 	if err != nil {
 		return Route{}, err
@@ -56,7 +67,7 @@ func (s *Service) checkRoute(route Route, p plan) (Route, error) {
 		return Route{}, err
 	}
 	route.To = recipient.Address
-	return route, channel.Check(p.message(route))
+	return route, channel.Check(p.message(route, sample))
 }
 
 func (s *Service) channel(name string) (Channel, error) {
@@ -70,9 +81,10 @@ func (s *Service) channel(name string) (Channel, error) {
 	return channel, nil
 }
 
-// message returns what p says of a message.
-func (p plan) message(route Route) Message {
-	return Message{To: route.To, Locale: p.Locale, Template: p.Template, Variables: p.Variables}
+// message returns m with what p says of it.
+func (p plan) message(route Route, m Message) Message {
+	m.To, m.Locale, m.Template, m.Variables = route.To, p.Locale, p.Template, p.Variables
+	return m
 }
 
 // seal returns p as a context keeps it.

@@ -31,6 +31,6 @@ func (s *Service) deliverAgain(ctx context.Context, caller otp.Caller, r otp.Res
 		return Sent{}, err
 	}
 	last := len(p.Routes) - 1
-	o := order{r.Issued, r.Purpose, r.Decoy, p.Routes[min(r.Resends-1, last)]}
+	o := order{r.Issued, r.Announce, r.Purpose, r.Decoy, p.Routes[min(r.Resends-1, last)]}
 	return s.deliver(ctx, caller, p, min(r.Resends, last), o)
 }

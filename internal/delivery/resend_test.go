@@ -145,7 +145,7 @@ func TestResendToACommonFallback(t *testing.T) {
 func TestResendToAnAddressOfThePast(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, newMemory(t))
-	issued, err := f.codes.GenerateFor(caller, otp.GenerateRequest{}, []byte(`{"routes":[{"channel":"email","to":"nobody"}]}`))
+	issued, _, err := f.codes.GenerateFor(caller, otp.GenerateRequest{}, []byte(`{"routes":[{"channel":"email","to":"nobody"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestPlanOfALaterOtpd(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []string{`{}`, `{"routes":[]}`, `{"routes":[{"channel":"email","to":"a","by":1}]}`, `{"routes":[{"channel":"email","to":"a"}],"quiet":true}`} {
 		f := newFixture(t, newMemory(t))
-		issued, err := f.codes.GenerateFor(caller, otp.GenerateRequest{}, []byte(sealed))
+		issued, _, err := f.codes.GenerateFor(caller, otp.GenerateRequest{}, []byte(sealed))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,17 +42,18 @@ func (s *Service) Send(ctx context.Context, caller otp.Caller, i Idempotency, r 
 	}
 	ctx = context.WithoutCancel(ctx) // what is on its way stays so, and its answer is kept
 	return s.once(ctx, caller, i, func() (Sent, error) {
-		issued, err := s.cfg.Codes.GenerateFor(caller, r.Code, sealed)
+		issued, announce, err := s.cfg.Codes.GenerateFor(caller, r.Code, sealed)
 		if err != nil {
 			return Sent{}, err
 		}
-		return s.deliver(ctx, caller, p, 0, order{issued: issued, purpose: r.Code.Purpose, decoy: r.Code.Decoy})
+		return s.deliver(ctx, caller, p, 0, order{issued: issued, announce: announce, purpose: r.Code.Purpose, decoy: r.Code.Decoy})
 	})
 }
 
 // order is what is to be delivered.
 type order struct {
 	issued   otp.Issued
+	announce func() // that there is a new code, once it is delivered
 	purpose  string
 	decoy    bool
 	previous Route // of the code before, if it is a resend
@@ -67,18 +68,28 @@ func (o order) remark() string {
 }
 
 // deliver sends a code along the routes of p, from one on, until it has arrived. Each has an equal part of the time
-// that is left. The error is that of the last. A limit ends it, or it would be a way around the limit.
+// that is left. A limit ends it, or it would be a way around the limit. The error is that of the last, unless the code
+// may have arrived before.
 func (s *Service) deliver(ctx context.Context, caller otp.Caller, p plan, from int, o order) (sent Sent, err error) {
 	deadline := time.Now().Add(s.cfg.Timeout)
+	var unknown *Failure
 	for i, route := range p.Routes[from:] {
-		m := p.message(route)
-		m.ID, m.Code, m.Purpose = otp.NewID(), o.issued.OTP, o.purpose
-		m.VerificationID, m.ExpiresAt, m.SentAt = o.issued.ID, o.issued.ExpiresAt, s.cfg.Now()
+		m := p.message(route, Message{
+			ID: otp.NewID(), VerificationID: o.issued.ID, Code: o.issued.OTP, Purpose: o.purpose,
+			SentAt: s.cfg.Now(), ExpiresAt: o.issued.ExpiresAt,
+		})
 		part := time.Until(deadline) / time.Duration(len(p.Routes)-from-i)
 		sent, err = s.deliverOn(ctx, caller, route, m, part, o)
-		if _, failed := errors.AsType[*Failure](err); !failed && err != ErrOverloaded {
-			return sent, err
+		failure, failed := errors.AsType[*Failure](err)
+		if failed && failure.Unknown && unknown == nil {
+			unknown = failure
 		}
+		if !failed && err != ErrOverloaded {
+			break
+		}
+	}
+	if err != nil && unknown != nil {
+		return Sent{}, unknown
 	}
 	return sent, err
 }
@@ -110,10 +121,13 @@ func (s *Service) deliverOn(ctx context.Context, caller otp.Caller, route Route,
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := s.hand(bounded, route.Channel, channel, m, o.decoy); err != nil {
-		refund(ctx)
+		if !err.Unknown {
+			refund(ctx)
+		}
 		s.record(EventFailed, route.Channel, err.Reason, m.SentAt, o.issued, m, caller)
 		return Sent{}, err
 	}
+	o.announce()
 	s.record(EventSent, route.Channel, o.remark(), m.SentAt, o.issued, m, caller)
 	sent := Sent{Issued: o.issued, Channel: route.Channel, ToMasked: recipient.Masked, DeliveryID: m.ID}
 	sent.OTP = ""

@@ -19,6 +19,7 @@ import (
 var (
 	errTemporary = &Failure{Reason: "the peer is busy"}
 	errPermanent = &Failure{Permanent: true, Reason: "the peer knows nobody"}
+	errUnknown   = &Failure{Unknown: true, Reason: "the peer did not answer in time"}
 )
 
 func TestSend(t *testing.T) {
@@ -109,6 +110,25 @@ func TestSendRefuses(t *testing.T) {
 	}
 }
 
+// What is checked beforehand is as long as what will be sent, or a decoy's would pass where another's fails.
+func TestCheckIsOfTheRealThing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newMemory(t))
+	length, life := 12, 3600
+	r := byEmail()
+	r.Code = otp.GenerateRequest{Length: &length, ExpirySeconds: &life, Purpose: "login"}
+	r.Locale, r.Variables = "de", map[string]string{"app": "Shop"}
+	f.mustSend(t, r)
+	checked, sent := f.email.checked, f.email.only(t)
+	if len(checked.Code) != 12 || len(checked.ID) != len(sent.ID) || len(checked.VerificationID) != len(sent.VerificationID) {
+		t.Errorf("checked %+v\nsent %+v", checked, sent)
+	}
+	checked.ID, checked.VerificationID, checked.Code = sent.ID, sent.VerificationID, sent.Code
+	if !reflect.DeepEqual(checked, sent) {
+		t.Errorf("checked %+v\nsent %+v", checked, sent)
+	}
+}
+
 func TestChannelNotConfigured(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, newMemory(t))
@@ -140,6 +160,24 @@ func TestFailureIsNotCounted(t *testing.T) {
 	f.mustSend(t, byEmail())
 	if got := f.takeEvents(); got != EventSent {
 		t.Errorf("events %s", got)
+	}
+}
+
+// A message that may have arrived counts: a slow peer must not be a way around the limits.
+func TestUnknownOutcomeCounts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, newMemory(t))
+	f.sms.fail(errUnknown)
+	for n := range 3 {
+		if _, err := f.send(SendRequest{Routes: []Route{{SMS, fmt.Sprint("49", n)}}}); err != errUnknown {
+			t.Fatal(err)
+		}
+	}
+	for _, to := range []string{"490", "493"} { // the recipient's minute, and the budget
+		_, err := f.send(SendRequest{Routes: []Route{{SMS, to}}})
+		if _, limited := errors.AsType[*LimitError](err); !limited {
+			t.Errorf("to %s: %v", to, err)
+		}
 	}
 }
 

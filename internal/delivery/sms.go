@@ -98,7 +98,7 @@ func (c *SMSChannel) text(m Message) (string, error) {
 
 // checkVariables refuses variables that bind the code, or another one, to a host: a page there would be given it.
 func (c *SMSChannel) checkVariables(m Message, text string) error {
-	m.Variables = nil
+	m.Variables, m.Purpose = nil, ""
 	plain, err := c.templates.SMS(m)
 	if err != nil {
 		return err

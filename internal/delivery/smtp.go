@@ -32,7 +32,8 @@ const (
 type session struct {
 	conn      *meteredConn
 	client    *smtp.Client
-	committed bool        // the server may have taken the message
+	committed bool        // the message has been begun, and is not to be sent again
+	ended     bool        // its end has been sent, or a part of that, and the server may have taken it
 	spent     bool        // of no use for another message
 	expiry    *time.Timer // while it is kept
 }
@@ -66,10 +67,14 @@ func (s *session) within(ctx context.Context, f func() (step string, err error))
 	if !stop() {
 		s.spent = true
 	}
-	if err != nil {
-		return explain(ctx, step, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	failure := explain(ctx, step, err)
+	if _, _, refused := refusal(err); s.ended && !refused {
+		failure.Unknown = true
+	}
+	return failure
 }
 
 // greet takes a new connection to where it takes mail.
@@ -121,7 +126,7 @@ func (s *mailServer) authenticate(client *smtp.Client) error {
 
 // send hands a message over. The error is a [*Failure].
 func (s *session) send(ctx context.Context, e envelope) error {
-	s.committed = false
+	s.committed, s.ended = false, false
 	return s.within(ctx, func() (step string, err error) {
 		step, err = s.transact(e)
 		if err == nil {
@@ -156,6 +161,7 @@ func (s *session) transact(e envelope) (step string, err error) {
 	if _, err := data.Write(e.data); err != nil {
 		return theMessage, err
 	}
+	s.ended = true
 	return theMessage, data.Close()
 }
 
@@ -178,9 +184,8 @@ func explain(ctx context.Context, step string, err error) *Failure {
 	switch {
 	case refused:
 		codes := strings.TrimSpace(fmt.Sprint(code, " ", enhanced))
-		// RFC 5321 §4.2.1. What is refused before is the operator's to mend, and may work again at any time.
-		permanent := (step == theRecipient || step == theMessage) && code/100 == 5
-		return &Failure{permanent, fmt.Sprintf("the mail server refused %s (%s)", step, codes)}
+		permanent := (step == theRecipient || step == theMessage) && undeliverable(code, enhanced)
+		return &Failure{Permanent: permanent, Reason: fmt.Sprintf("the mail server refused %s (%s)", step, codes)}
 	case untrusted:
 		return &Failure{Reason: "the mail server's certificate is not to be trusted"}
 	case late:
@@ -201,6 +206,15 @@ func refusal(err error) (code int, enhanced string, ok bool) {
 		return 0, "", false
 	}
 	return reply.Code, enhancedCode.FindString(reply.Msg), true
+}
+
+// undeliverable reports whether a refusal is for good and is the recipient's. Codes of RFC 3463 on the mail system, the
+// contents or policy are for the operator to look into, and so are those of RFC 5321 on commands.
+func undeliverable(code int, enhanced string) bool {
+	if enhanced == "" {
+		return code/10 == 55
+	}
+	return code/100 == 5 && strings.Contains("0 1 2 4 5", strings.Split(enhanced, ".")[1])
 }
 
 // meteredConn lets no peer fill the memory: textproto bounds neither the length of a line nor their number.

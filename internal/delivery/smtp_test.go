@@ -42,21 +42,21 @@ func TestRefusals(t *testing.T) {
 		{"RCPT", "553 not allowed", true, "the recipient (553)"},
 		{"RCPT", "501 5.1.3 bad syntax", true, "the recipient (501 5.1.3)"},
 		{"RCPT", "552 5.2.2 full", true, "the recipient (552 5.2.2)"},
-		{"RCPT", "554 5.7.1 relay access denied", true, "the recipient (554 5.7.1)"},
-		{"RCPT", "530 authenticate", true, "the recipient (530)"},
-		{"RCPT", "503 bad sequence", true, "the recipient (503)"},
+		{"RCPT", "554 5.7.1 relay access denied", false, "the recipient (554 5.7.1)"},
+		{"RCPT", "530 authenticate", false, "the recipient (530)"},
+		{"RCPT", "503 bad sequence", false, "the recipient (503)"},
 		{"RCPT", "450 4.2.0 greylisted", false, "the recipient (450 4.2.0)"},
 		{"RCPT", "452 4.1.1 5.1.1", false, "the recipient (452 4.1.1)"},
 		{"DATA", "554 no", true, "the message (554)"},
 		{"DATA", "451 4.3.0 later", false, "the message (451 4.3.0)"},
 		{"DOT", "550 5.1.1 no such user", true, "the message (550 5.1.1)"},
-		{"DOT", "554 5.7.1 spam: 123456", true, "the message (554 5.7.1)"},
-		{"DOT", "552 5.3.4 too big", true, "the message (552 5.3.4)"},
-		{"DOT", "550 5.6.0 odd", true, "the message (550 5.6.0)"},
+		{"DOT", "554 5.7.1 spam: 123456", false, "the message (554 5.7.1)"},
+		{"DOT", "552 5.3.4 too big", false, "the message (552 5.3.4)"},
+		{"DOT", "550 5.6.0 odd", false, "the message (550 5.6.0)"},
 		{"DOT", "451 later", false, "the message (451)"},
 	} {
 		s := newScript(t, nil, always(test.command, test.reply))
-		want := Failure{test.permanent, "the mail server refused " + test.reason}
+		want := Failure{Permanent: test.permanent, Reason: "the mail server refused " + test.reason}
 		c := newEmail(t, s.url(), nil)
 		if failure := deliver(t, c, mailMessage("", time.Minute)); failure == nil || *failure != want {
 			t.Errorf("%s %s: %+v", test.command, test.reply, failure)
@@ -105,8 +105,8 @@ func TestStallEndsWithTheContext(t *testing.T) {
 		{"smtp", "MAIL", late},
 		{"smtp", "RCPT", late},
 		{"smtp", "DATA", late},
-		{"smtp", "DOT", late},
-		{"smtp", "RSET", Failure{true, "the mail server refused the recipient (550)"}},
+		{"smtp", "DOT", Failure{Unknown: true, Reason: late.Reason}},
+		{"smtp", "RSET", Failure{Permanent: true, Reason: "the mail server refused the recipient (550)"}},
 	} {
 		s := newScript(t, a.serverConfig(), func(_ int, command string) string {
 			switch {
@@ -256,8 +256,9 @@ func TestMessageIsNotSentAgain(t *testing.T) {
 			t.Fatal(failure)
 		}
 		failure := deliver(t, c, mailMessage("", time.Minute))
-		if failure == nil || *failure != (Failure{Reason: "the connection to the mail server failed"}) {
-			t.Errorf("%s: %v", command, failure)
+		want := Failure{Unknown: true, Reason: "the connection to the mail server failed"}
+		if failure == nil || *failure != want {
+			t.Errorf("%s: %+v", command, failure)
 		}
 		s.await("END")
 		if failure := deliver(t, c, mailMessage("", time.Minute)); failure != nil {
@@ -274,7 +275,7 @@ func TestGarbage(t *testing.T) {
 	for _, command := range []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "DOT"} {
 		for _, reply := range []string{"garbage", " ", "\x00\xff", "99x", "999 x", "333 x"} {
 			s := newScript(t, nil, always(command, reply))
-			want := Failure{Reason: "the connection to the mail server failed"}
+			want := Failure{Unknown: command == "DOT", Reason: "the connection to the mail server failed"}
 			if command == "EHLO" && !strings.HasSuffix(reply, " x") {
 				want.Reason = "the mail server refused the greeting (502)" // of HELO, which is tried then
 			}
@@ -364,11 +365,10 @@ func TestDeliveriesWaitForOneAnother(t *testing.T) {
 	short, end := context.WithCancel(t.Context())
 	go func() { result <- c.Deliver(short, mailMessage("", time.Minute)) }()
 	end()
-	late := Failure{Reason: "the mail server did not answer in time"}
-	expect(t, result, late)
+	expect(t, result, Failure{Reason: "the mail server did not answer in time"})
 	cancel()
 	for range maxSessions {
-		expect(t, result, late)
+		expect(t, result, Failure{Unknown: true, Reason: "the mail server did not answer in time"})
 	}
 	for len(s.calls) > 0 {
 		if call := <-s.calls; call == "CONNECT" {

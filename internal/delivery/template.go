@@ -226,6 +226,9 @@ func (t *Templates) find(m Message) (*wording, error) {
 	if err := checkVariables(m.Variables); err != nil {
 		return nil, err
 	}
+	if strings.ContainsFunc(m.Purpose, disorders) {
+		return nil, &otp.FieldError{Field: "purpose", Reason: "must not contain control characters"}
+	}
 	found := t.named[DefaultTemplate]
 	if m.Template != "" {
 		found = t.named[m.Template]

@@ -64,7 +64,7 @@ func (c *WebhookChannel) Deliver(ctx context.Context, m Message) error {
 		return &Failure{Permanent: true, Reason: "the message has a time without a date in RFC 3339"}
 	}
 	if failure, failed := errors.AsType[*webhook.Failure](c.endpoint.Post(ctx, m.ID, body)); failed {
-		return &Failure{failure.Permanent, failure.Reason}
+		return &Failure{failure.Permanent, failure.Unknown, failure.Reason}
 	}
 	return nil
 }

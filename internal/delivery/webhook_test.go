@@ -162,10 +162,10 @@ func TestWebhookPostsTheCode(t *testing.T) {
 func TestWebhookFailureSaysWhetherItIsForGood(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]Failure{
-		410: {true, "the endpoint answered 410"},
-		302: {true, "the endpoint answered 302"},
-		503: {false, "the endpoint answered 503"},
-		429: {false, "the endpoint answered 429"},
+		410: {Permanent: true, Reason: "the endpoint answered 410"},
+		302: {Permanent: true, Reason: "the endpoint answered 302"},
+		503: {Permanent: false, Reason: "the endpoint answered 503"},
+		429: {Permanent: false, Reason: "the endpoint answered 429"},
 	} {
 		c := newWebhookTo(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "60") // which is after the deadline

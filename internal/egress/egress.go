@@ -56,18 +56,19 @@ func NewClient() *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: stay}
 }
 
-// NoAnswer says why there was no answer of a peer by that name. What err says may quote the URL or the peer.
-func NoAnswer(name string, err error) string {
+// NoAnswer says why there was no answer of a peer by that name, and whether it may have received the request. What err
+// says may quote the URL or the peer.
+func NoAnswer(name string, err error) (reason string, received bool) {
 	timeout, known := errors.AsType[net.Error](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	network, ofNetwork := errors.AsType[*net.OpError](err)
 	switch {
 	case known && timeout.Timeout(), errors.Is(err, context.Canceled):
-		return name + " did not answer in time"
+		return name + " did not answer in time", !ofNetwork || network.Op != "dial"
 	case untrusted:
-		return name + "'s certificate is not trusted"
+		return name + "'s certificate is not trusted", false
 	case ofNetwork && network.Op == "dial":
-		return name + " cannot be reached"
+		return name + " cannot be reached", false
 	}
-	return name + " broke the connection off"
+	return name + " broke the connection off", true
 }

@@ -252,8 +252,21 @@ func TestStalledPostIsGivenUp(t *testing.T) {
 	})
 }
 
+// A refusal that is not of the batch passes: an endpoint has a new secret, or is being deployed.
+func TestRefusalThatPasses(t *testing.T) {
+	for _, status := range []int{401, 403, 404, 302} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 0, statuses(status, status, 200))
+			f.record(0, 1)
+			time.Sleep(time.Minute)
+			f.close(time.Second)
+			f.counts(t, map[string]int{"sent_total": 1, "dropped_total refused": 0, "posts_total failed": 2, "queued": 0})
+		})
+	}
+}
+
 func TestRefusedBatchIsDropped(t *testing.T) {
-	for _, status := range []int{410, 400, 413, 302} {
+	for _, status := range []int{410, 400, 413, 422} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, 0, statuses(200, status, 200))
 			f.record(0, 1)

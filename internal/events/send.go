@@ -2,6 +2,7 @@ package events
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/otpd/otpd/internal/otp"
@@ -64,7 +65,7 @@ func (q *Queue) post(batch []otp.Event) {
 			q.metrics.accept(len(batch))
 			return
 		}
-		if failure.Permanent {
+		if failure.Permanent && isOfBatch(failure.Status) {
 			q.metrics.refuse(len(batch))
 			q.cfg.Log.Warn("events were refused, and are lost", "status", failure.Status, "events", len(batch))
 			return
@@ -79,6 +80,16 @@ func (q *Queue) post(batch []otp.Event) {
 	}
 	q.left += len(batch)
 	q.metrics.shutdown.Add(float64(len(batch)))
+}
+
+// isOfBatch reports whether a status that refuses speaks of what was sent, and not of an endpoint that is being set up
+// anew, or has another secret for a moment.
+func isOfBatch(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
 }
 
 // wait waits before the next try. It returns false if Close has cut the wait short: of what it leaves, a minute would be

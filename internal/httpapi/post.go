@@ -3,9 +3,14 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"time"
 
+	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/otp"
 )
+
+// deliveryTime is more than a request that delivers takes: the time for that, and some operations of a slow ledger.
+const deliveryTime = delivery.MaxTimeout + 20*time.Second
 
 // post owns all that the POST routes share: who calls, decoding the request, encoding the answer or
 // the error. What is left to op is to translate Q into a call of the domain, and its result into A.
@@ -26,6 +31,8 @@ func postUpTo[Q any, A answer](limit int64, a *API, op func(context.Context, otp
 		}
 		if keyed, ok := any(&request).(interface{ takeKey(*http.Request) error }); ok && err == nil {
 			err = keyed.takeKey(r)
+			// The server's limit began with the request, whose body may have been slow.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(deliveryTime))
 		}
 		if err != nil {
 			a.fail(w, err)

@@ -3,6 +3,7 @@ package otp
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,17 +14,42 @@ import (
 func TestDeliveryIsKept(t *testing.T) {
 	f := newFixture(t, newMemory(t))
 	delivery := jsontext.Value(`{"by":"post"}`)
-	issued, err := f.GenerateFor(f.caller, GenerateRequest{Purpose: "login", Decoy: true}, delivery)
+	issued, announce, err := f.GenerateFor(f.caller, GenerateRequest{Purpose: "login", Decoy: true}, delivery)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(f.events) > 0 {
+		t.Error("the event comes before the delivery")
+	}
+	announce()
 	for n := range 2 {
 		f.clock = f.clock.Add(time.Minute)
 		resent, err := f.Resend(context.Background(), f.caller, ResendRequest{Context: issued.Context})
 		if err != nil || string(resent.Delivery) != string(delivery) || resent.Purpose != "login" || !resent.Decoy || resent.Resends != n+1 {
 			t.Errorf("%+v, %v", resent, err)
 		}
+		resent.Announce()
 		issued = resent.Issued
+	}
+	if got := f.eventNames(); !slices.Equal(got, []string{EventGenerated, EventResent, EventResent}) {
+		t.Errorf("events %v", got)
+	}
+}
+
+func TestOutline(t *testing.T) {
+	f := newFixture(t, newMemory(t))
+	for name, test := range map[string]struct {
+		request GenerateRequest
+		length  int
+		life    time.Duration
+	}{
+		"the service's own": {GenerateRequest{}, 6, 5 * time.Minute},
+		"its own":           {GenerateRequest{Length: pointer(12), ExpirySeconds: pointer(60)}, 12, time.Minute},
+		"out of bounds":     {GenerateRequest{Length: pointer(99), ExpirySeconds: pointer(60)}, 6, 5 * time.Minute},
+	} {
+		if length, life := f.Outline(test.request); length != test.length || life != test.life {
+			t.Errorf("%s: %d, %v", name, length, life)
+		}
 	}
 }
 

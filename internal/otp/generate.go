@@ -42,12 +42,16 @@ type Issued struct {
 
 // Generate issues a code. The error for a value out of its bounds is a [*FieldError].
 func (s *Service) Generate(caller Caller, r GenerateRequest) (Issued, error) {
-	return s.GenerateFor(caller, r, nil)
+	issued, announce, err := s.GenerateFor(caller, r, nil)
+	if err == nil {
+		announce()
+	}
+	return issued, err
 }
 
 // GenerateFor issues a code that is to be delivered in a way that the context keeps for a resend: a JSON object of
-// at most [otpcontext.MaxDelivery] bytes.
-func (s *Service) GenerateFor(caller Caller, r GenerateRequest, delivery jsontext.Value) (Issued, error) {
+// at most [otpcontext.MaxDelivery] bytes. The event is recorded by announce.
+func (s *Service) GenerateFor(caller Caller, r GenerateRequest, delivery jsontext.Value) (issued Issued, announce func(), err error) {
 	now := s.cfg.Now()
 	claims := s.newClaims(now)
 	claims.Namespace, claims.Delivery = caller.Namespace, delivery
@@ -55,14 +59,21 @@ func (s *Service) GenerateFor(caller Caller, r GenerateRequest, delivery jsontex
 		setText, setMetadata, setCode, setExpiry,
 	} {
 		if err := set(r, claims); err != nil {
-			return Issued{}, err
+			return Issued{}, nil, err
 		}
 	}
-	issued, err := s.issue(claims, now)
-	if err == nil {
-		s.record(EventGenerated, now, claims, caller)
+	issued, err = s.issue(claims, now)
+	return issued, func() { s.record(EventGenerated, now, claims, caller) }, err
+}
+
+// Outline returns what is known of the code for a request before there is one: how long it is, in characters, and how
+// long it lives. Of a request with values out of their bounds it returns the service's own.
+func (s *Service) Outline(r GenerateRequest) (length int, life time.Duration) {
+	claims := s.newClaims(s.cfg.Now())
+	if setCode(r, claims) != nil || setExpiry(r, claims) != nil {
+		return s.cfg.Length, s.cfg.Expiry
 	}
-	return issued, err
+	return lengthOf(claims), timeOf(claims.OTPExpiry).Sub(timeOf(claims.Timestamp))
 }
 
 // newClaims returns claims with the service's defaults and a new id, and without a code.

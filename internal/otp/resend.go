@@ -23,6 +23,7 @@ type Resent struct {
 	Decoy    bool           // nobody is to get it
 	Resends  int            // how many codes came before it
 	Delivery jsontext.Value // as [Service.GenerateFor] took it; nil if the caller delivers the code
+	Announce func()         // records the event, which is recorded already if the caller delivers the code
 	Withdraw func(context.Context) error
 }
 
@@ -52,11 +53,13 @@ func (s *Service) Resend(ctx context.Context, caller Caller, r ResendRequest) (R
 	claims.Timestamp = secondsOf(now)
 	claims.OTPExpiry = min(claims.Timestamp+lifetime, claims.SessionExpiry)
 	issued, err := s.issue(claims, now)
-	if err == nil {
-		s.record(EventResent, now, claims, caller)
+	announce := func() { s.record(EventResent, now, claims, caller) }
+	if err == nil && claims.Delivery == nil {
+		announce()
 	}
 	return Resent{
-		Issued: issued, Purpose: claims.Purpose, Decoy: claims.Decoy, Resends: claims.Resends, Delivery: claims.Delivery,
+		Announce: announce,
+		Issued:   issued, Purpose: claims.Purpose, Decoy: claims.Decoy, Resends: claims.Resends, Delivery: claims.Delivery,
 		Withdraw: func(ctx context.Context) error {
 			if err := s.cfg.Ledger.Withdraw(ctx, before); err != nil {
 				return fmt.Errorf("%w: %w", ErrLedgerUnavailable, err)

@@ -2,7 +2,7 @@
 // the published keys, and a refresh token, which is sealed and good for the next pair. All that come from one login
 // are a family, and end together. Whoever holds a token is trusted with nothing: which refresh token is the newest of
 // its family, and whether that has ended, is the [Ledger]'s. The package refuses, with one answer, every text that is
-// not, byte for byte, a token it has issued. It does not know HTTP.
+// not, byte for byte, a token it has issued, but that an ECDSA signature has a second form. It does not know HTTP.
 package token
 
 import (

@@ -13,6 +13,7 @@ import (
 // the endpoint has written but its status.
 type Failure struct {
 	Permanent  bool          // to try again would be of no use
+	Unknown    bool          // the endpoint may have taken the message all the same, at this try or one before
 	Status     int           // of the answer; 0 if there was none
 	Reason     string        // like "the endpoint answered 503"
 	RetryAfter time.Duration // that the endpoint has asked for, up to an hour; 0 if it has not
@@ -49,4 +50,7 @@ func retryAfter(text string, now time.Time) (wait time.Duration) {
 	return min(max(wait, 0), maxRetryAfter)
 }
 
-func noAnswer(err error) error { return &Failure{Reason: egress.NoAnswer("the endpoint", err)} }
+func noAnswer(err error) error {
+	reason, received := egress.NoAnswer("the endpoint", err)
+	return &Failure{Unknown: received, Reason: reason}
+}

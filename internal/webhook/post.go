@@ -29,11 +29,17 @@ var patience = Backoff{Least: 100 * time.Millisecond, Most: 2 * time.Second}
 // a signature of that moment, whatever may pass, until that can no longer be before ctx ends. The id must not come
 // from a caller, nor have a dot. The error is a [*Failure], that of the last try.
 func (e *Endpoint) Post(ctx context.Context, id string, body []byte) error {
+	unknown := false
 	for failures := 1; ; failures++ {
 		err := e.Try(ctx, id, body)
 		failure, failed := errors.AsType[*Failure](err)
-		if !failed || failure.Permanent || !patience.Wait(ctx, failures, failure) {
-			return err
+		if !failed {
+			return nil
+		}
+		unknown = unknown || failure.Unknown
+		if failure.Permanent || !patience.Wait(ctx, failures, failure) {
+			failure.Unknown = unknown
+			return failure
 		}
 	}
 }

@@ -243,7 +243,7 @@ func TestStallEndsWithTheDeadline(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, func(_ int, _ http.ResponseWriter, request *http.Request) { <-request.Context().Done() })
 	failure := failureOf(t, newEndpoint(t, Config{URL: r.URL}).Post(within(t, 300*time.Millisecond), id, body))
-	if *failure != (Failure{Reason: "the endpoint did not answer in time"}) {
+	if *failure != (Failure{Unknown: true, Reason: "the endpoint did not answer in time"}) {
 		t.Errorf("the failure is %+v", failure)
 	}
 }
@@ -282,6 +282,21 @@ func TestConnectionResetIsTriedAgain(t *testing.T) {
 	}
 }
 
+// What may have been received at one try stays so, whatever becomes of those that follow.
+func TestUnknownOutcomeStaysUnknown(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+		if n == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(http.StatusGone)
+	})
+	failure := failureOf(t, newEndpoint(t, Config{URL: r.URL}).Post(within(t, limit), id, body))
+	if !failure.Permanent || !failure.Unknown || failure.Status != http.StatusGone {
+		t.Errorf("the failure is %+v", failure)
+	}
+}
+
 func TestFailureNamesNoPeer(t *testing.T) {
 	t.Parallel()
 	dead := httptest.NewServer(nil)
@@ -297,7 +312,7 @@ func TestFailureNamesNoPeer(t *testing.T) {
 	for url, want := range map[string]Failure{
 		dead.URL + "/secret":      {Reason: "the endpoint cannot be reached"},
 		untrusted.URL + "/secret": {Reason: "the endpoint's certificate is not trusted"},
-		torn.URL + "/secret":      {Reason: "the endpoint broke the connection off"},
+		torn.URL + "/secret":      {Unknown: true, Reason: "the endpoint broke the connection off"},
 		talkative.URL + "/secret": {Status: 500, Reason: "the endpoint answered 500"},
 	} {
 		if failure := failureOf(t, newEndpoint(t, Config{URL: url}).Try(within(t, limit), id, body)); *failure != want {
