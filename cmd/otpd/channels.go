@@ -17,6 +17,7 @@ import (
 type channels struct {
 	byName  map[string]delivery.Channel
 	closers []func()
+	tooLong []string // templates of which every SMS will be refused
 }
 
 // loadTemplates reads the templates of cfg.
@@ -128,7 +129,7 @@ func (c *channels) addSMS(cfg config, provider delivery.SMSProvider, templates *
 	if err != nil {
 		return complain("OTP_WEBOTP_ORIGIN", err.Error())
 	}
-	c.byName[delivery.SMS] = sms
+	c.byName[delivery.SMS], c.tooLong = sms, sms.TooLong()
 	return nil
 }
 

@@ -773,11 +773,13 @@ func TestWarningsAtStart(t *testing.T) {
 	t.Parallel()
 	const codesWithout, sendsWithout = "whoever keeps an old context", "nothing limits how many codes a recipient is sent"
 	webhook := []string{"OTP_DELIVERY_WEBHOOK_URL=https://app.example.com", "OTP_DELIVERY_WEBHOOK_SECRETS=" + webhookSecret}
+	twilio := []string{"OTP_TWILIO_ACCOUNT_SID=AC" + strings.Repeat("0", 32), "OTP_TWILIO_AUTH_TOKEN=token", "OTP_TWILIO_FROM=Shop"}
 	tokens := "OTP_JWT_PRIVATE_KEY_FILE=" + newFile(t, newJWTKey(t, "EdDSA"))
 	for name, test := range map[string]struct{ env, want []string }{
 		"nothing to warn of":    {env: append(webhook, tokens)},
 		"misspelt and long":     {[]string{"OTP_EXPIRY_SECONDS=601", "OTP_EXPIRY=5", "OTP_SINGING_KEY=a-secret-in-the-wrong-place"}, []string{"OTP_EXPIRY\"", "OTP_SINGING_KEY", "10 minutes"}},
 		"no throttle":           {[]string{"OTP_THROTTLE_FACTOR_SECONDS=0"}, []string{"no throttle"}},
+		"SMS":                   {append(twilio, "OTP_SMS_BUDGET=0", "OTP_WEBOTP_ORIGIN="+strings.Repeat("long.", 9)+"example.com"), []string{"no budget", `"templates":["code.ar","code.ja"]`}},
 		"console":               {[]string{"OTP_DELIVERY_CONSOLE=true"}, []string{"written to standard output"}},
 		"no ledger":             {[]string{"OTP_LEDGER_URL=none:"}, []string{codesWithout}},
 		"no ledger and sends":   {append(webhook, "OTP_LEDGER_URL=none:"), []string{codesWithout, sendsWithout}},

@@ -59,6 +59,9 @@ func (a *app) warn(cfg config) {
 	if cfg.DeliveryConsole {
 		a.log.Warn("codes are written to standard output for whoever asks for the channel console", "OTP_DELIVERY_CONSOLE", true)
 	}
+	if len(a.channels.tooLong) > 0 {
+		a.log.Warn("templates that make more than one SMS, which is refused", "templates", a.channels.tooLong)
+	}
 	if _, sends := a.channels.byName[delivery.SMS]; sends && cfg.SMSBudget == 0 {
 		a.log.Warn("no budget: nothing limits how many SMS are sent, but for each recipient", "OTP_SMS_BUDGET", 0)
 	}

@@ -49,6 +49,27 @@ func NewSMS(cfg SMSConfig) (*SMSChannel, error) {
 	return c, err
 }
 
+// TooLong returns the templates, as NAME.LOCALE, whose text is more than one SMS even with the shortest code and no
+// variable: every message in their words will be refused.
+func (c *SMSChannel) TooLong() (names []string) {
+	code := strings.Repeat("0", otp.MinLength)
+	for name, text := range c.templates.allSMS(Message{Code: code}) {
+		if !fitsOneSMS(c.bind(text, code)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// bind adds the WebOTP line, if there is to be one.
+func (c *SMSChannel) bind(text, code string) string {
+	if c.host == "" {
+		return text
+	}
+	return text + "\n" + webOTPLine(c.host, code)
+}
+
 // Recipient reads a phone number in international form.
 func (c *SMSChannel) Recipient(to string) (Recipient, error) { return parsePhone(to) }
 
@@ -83,10 +104,7 @@ func (c *SMSChannel) text(m Message) (string, error) {
 	if err := c.checkVariables(m, text); err != nil {
 		return "", err
 	}
-	if c.host != "" {
-		text += "\n" + webOTPLine(c.host, m.Code)
-	}
-	if fitsOneSMS(text) {
+	if text = c.bind(text, m.Code); fitsOneSMS(text) {
 		return text, nil
 	}
 	const limits = "that makes one SMS: 160 characters, or 70 if one of them is outside of GSM 03.38"

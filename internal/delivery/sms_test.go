@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -267,5 +268,28 @@ func TestBuiltInTextsLeaveRoom(t *testing.T) {
 		if err := c.Check(m); err != nil {
 			t.Errorf("%s: %v", locale, err)
 		}
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		origin, text string
+		want         []string
+	}{
+		{"", "{{code}}" + strings.Repeat("x", 154), nil},
+		{"", "{{code}}" + strings.Repeat("x", 155), []string{"words.en"}},
+		{"", "{{code}}" + strings.Repeat("я", 65), []string{"words.en"}},
+		{"example.com", "{{code}}" + strings.Repeat("x", 133), nil},
+		{"example.com", "{{code}}" + strings.Repeat("x", 154), []string{"words.en"}},
+	} {
+		c, _ := newTexts(t, test.origin, test.text)
+		if got := c.TooLong(); !slices.Equal(got, test.want) {
+			t.Errorf("%d characters with %q: %v", len(test.text), test.origin, got)
+		}
+	}
+	c, _ := newTexts(t, strings.Repeat("long.", 9)+"example.com", "{{code}}")
+	if got := c.TooLong(); !slices.Equal(got, []string{"code.ar", "code.ja"}) {
+		t.Errorf("with a long origin: %v", got)
 	}
 }

@@ -208,6 +208,17 @@ func (t *Templates) SMS(m Message) (string, error) {
 	return strings.TrimSpace(w.sms.fill(w.values(m))), nil
 }
 
+// allSMS returns m as a text message in the words of every template and locale, by NAME.LOCALE.
+func (t *Templates) allSMS(m Message) map[string]string {
+	all := make(map[string]string)
+	for name, template := range t.named {
+		for _, w := range template.wording {
+			all[name+"."+w.locale.String()] = strings.TrimSpace(w.sms.fill(w.values(m)))
+		}
+	}
+	return all
+}
+
 // Check reports whether there is a template for m, and whether its locale and its variables are well-formed. The
 // error is as that of [Templates.Mail].
 func (t *Templates) Check(m Message) error {
