@@ -724,8 +724,8 @@ func TestFaultsOfGateways(t *testing.T) {
 		"a header over two":      {`{"url": "https://sms.example.com", "headers": {"X-Key": "a-secret-of-mine\r\nX: y"}}`, "headers must have visible"},
 		"an unknown place":       {`{"url": "https://sms.example.com", "headers": {"Content-Type": "text/plain"}, "body": "{{password}} a-secret-of-mine"}`, "body must have no {{"},
 		"a place without quotes": {`{"url": "https://sms.example.com", "headers": {"Content-Type": "application/json"}, "body": "{\"to\": {{text}}}"}`, "body must be JSON"},
-		"no status that may be":  {`{"url": "https://sms.example.com", "success": {"status": [500]}}`, "success.status must"},
-		"no regular expression":  {`{"url": "https://sms.example.com", "permanent": {"body_matches": "(a-secret-of-mine"}}`, "permanent.body_matches must"},
+		"no status that may be":  {`{"url": "https://sms.example.com/{{text}}", "success": {"status": [500]}}`, "success.status must"},
+		"no regular expression":  {`{"url": "https://sms.example.com/{{text}}", "permanent": {"body_matches": "(a-secret-of-mine"}}`, "permanent.body_matches must"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -752,7 +752,7 @@ func TestGoodConfigurations(t *testing.T) {
 		"mail with TLS from a file":          {key, "OTP_SMTP_URL_FILE=" + newFile(t, "# of the mail server\nsmtps://mail.example.com\n"), "OTP_MAIL_FROM=a@example.com"},
 		"mail over loopback":                 {key, "OTP_SMTP_URL=smtp://user:password@[::1]:25?tls=none&auth=plain", "OTP_MAIL_FROM=a@example.com"},
 		"Twilio":                             {key, "OTP_TWILIO_ACCOUNT_SID=" + twilioSID, "OTP_TWILIO_AUTH_TOKEN_FILE=" + newFile(t, "token\n"), "OTP_TWILIO_FROM=+15005550006", "OTP_WEBOTP_ORIGIN=https://login.example.com:8443"},
-		"a gateway":                          {key, "OTP_SMS_GATEWAY_FILE=" + newFile(t, `{"url": "https://sms.example.com/{{to_digits}}"}`), "OTP_WEBOTP_ORIGIN=login.example.com"},
+		"a gateway":                          {key, "OTP_SMS_GATEWAY_FILE=" + newFile(t, `{"url": "https://sms.example.com/{{to_digits}}/{{text}}"}`), "OTP_WEBOTP_ORIGIN=login.example.com"},
 		"webhooks with secrets that rotate":  {key, "OTP_DELIVERY_WEBHOOK_URL=https://app.example.com/hook?a=b", "OTP_DELIVERY_WEBHOOK_SECRETS=" + webhookSecret + ", whsec_" + newSecret(t)},
 		"events with secrets in a file":      {key, "OTP_EVENTS_URL=http://localhost:1/events", "OTP_EVENTS_SECRETS_FILE=" + newFile(t, "# new\n"+webhookSecret+"\n\n# old\nwhsec_"+newSecret(t)+"\n")},
 		"several keys for tokens":            {key, "OTP_JWT_PRIVATE_KEY_FILE=" + newFile(t, "\n"+newJWTKey(t, "ES256")+"\n"+newJWTKey(t, "EdDSA"))},

@@ -91,6 +91,9 @@ func ParseGateway(data []byte) (*Gateway, error) {
 	if g.body, err = parseGatewayBody(file.Body, g.method, g.header.Get("Content-Type")); err != nil {
 		return nil, err
 	}
+	if all := g.url.text + g.body.text; !strings.Contains(all, "{{text}}") && !strings.Contains(all, "{{code}}") {
+		return nil, badGateway("url or body", "must have {{text}} or {{code}}, or nobody would learn the code")
+	}
 	if g.success, err = parseRule("success", file.Success, 200, 299); err != nil || file.Permanent == nil {
 		return g, err
 	}
@@ -215,5 +218,5 @@ func (g *Gateway) Send(ctx context.Context, m Message, text string) error {
 	case g.success.status(answer):
 		reason += ", and not what means success"
 	}
-	return &Failure{Permanent: permanent, Reason: reason}
+	return &Failure{Permanent: permanent, Unknown: !permanent && answer.isOfAnother(), Reason: reason}
 }

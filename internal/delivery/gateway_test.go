@@ -240,7 +240,7 @@ func TestGatewayInTrouble(t *testing.T) {
 
 func TestBadGateways(t *testing.T) {
 	t.Parallel()
-	const good = "https://sms.example.com/"
+	const good = "https://sms.example.com/{{text}}"
 	type file = map[string]any
 	header := func(name, value string) file { return file{"url": good, "headers": map[string]string{name: value}} }
 	body := func(media, text string) file {

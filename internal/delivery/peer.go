@@ -25,6 +25,12 @@ type answer struct {
 	body   []byte // as much of it as came, at most maxAnswer
 }
 
+// isOfAnother reports whether an answer tells of waiting in vain for another peer, which may have the request all the
+// same (RFC 9110 §15.5.9, §15.6.3 and §15.6.5).
+func (a answer) isOfAnother() bool {
+	return a.status == http.StatusRequestTimeout || a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout
+}
+
 // ask makes a request, once: what may have been received is not sent again, as it would be a second message. It ends
 // with ctx. The error is a [*Failure].
 func (p *peer) ask(ctx context.Context, method, url string, header http.Header, body string) (answer, error) {

@@ -264,3 +264,19 @@ func TestPeerOverTLS(t *testing.T) {
 		})
 	}
 }
+
+// Whoever has waited for another in vain does not know what has become of the message.
+func TestAnswersOfAnother(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]bool{408: true, 502: true, 504: true, 400: false, 429: false, 500: false, 503: false} {
+		server := newPeerServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		for name, p := range map[string]SMSProvider{
+			"a gateway": mustParseGateway(t, map[string]any{"url": server + "?{{text}}"}), "Twilio": newTwilio(t, server, "Shop"),
+		} {
+			err := p.Send(peerContext(t, longEnough), textMessage(), "123456")
+			if failure, ok := errors.AsType[*Failure](err); !ok || failure.Unknown != want {
+				t.Errorf("%s answers %d: %+v", name, status, failure)
+			}
+		}
+	}
+}

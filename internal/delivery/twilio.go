@@ -143,7 +143,7 @@ func judgeTwilioError(a answer) *Failure {
 	case 10000 <= said.Code && said.Code <= 99999:
 		reason += fmt.Sprintf(" (%d)", said.Code)
 	}
-	return &Failure{Reason: reason}
+	return &Failure{Unknown: a.isOfAnother(), Reason: reason}
 }
 
 // judgeTwilioMessage returns the failure that a message is which Twilio has made, if it says that it has failed

@@ -9,8 +9,10 @@ import (
 	"github.com/otpd/otpd/internal/token"
 )
 
+// tokenRequest also is for revoke. The hint, which RFC 7662 §2.1 and RFC 7009 §2.1 let clients give, is not needed.
 type tokenRequest struct {
-	Token string `json:"token"`
+	Token         string `json:"token"`
+	TokenTypeHint string `json:"token_type_hint"`
 }
 
 type introspectAnswer token.Introspection
