@@ -145,7 +145,7 @@ func TestPeerBodies(t *testing.T) {
 			}
 		}, longEnough, strings.Repeat("endless ", maxAnswer/8)},
 		{"breaks off", func(w http.ResponseWriter, r *http.Request) { begin(w); breakOff(w, r) }, longEnough, "begin"},
-		{"stalls", func(w http.ResponseWriter, r *http.Request) { begin(w); waits(w, r) }, 500 * time.Millisecond, "begin"},
+		{"stalls", func(w http.ResponseWriter, r *http.Request) { begin(w); waits(w, r) }, 3 * time.Second, "begin"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

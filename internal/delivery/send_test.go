@@ -212,7 +212,7 @@ func TestStalledChannelLeavesTime(t *testing.T) {
 			t.Error("no time is left for the second")
 		}
 	}
-	f.cfg.Timeout = 500 * time.Millisecond
+	f.cfg.Timeout = 4 * time.Second
 	if sent := f.mustSend(t, SendRequest{Routes: []Route{{Email, ann}, {SMS, "4917"}}}); sent.Channel != SMS {
 		t.Errorf("%+v", sent)
 	}

@@ -242,7 +242,7 @@ func TestOneStalledTryLeavesTimeForAnother(t *testing.T) {
 func TestStallEndsWithTheDeadline(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, func(_ int, _ http.ResponseWriter, request *http.Request) { <-request.Context().Done() })
-	failure := failureOf(t, newEndpoint(t, Config{URL: r.URL}).Post(within(t, 300*time.Millisecond), id, body))
+	failure := failureOf(t, newEndpoint(t, Config{URL: r.URL}).Post(within(t, 2*time.Second), id, body))
 	if *failure != (Failure{Unknown: true, Reason: "the endpoint did not answer in time"}) {
 		t.Errorf("the failure is %+v", failure)
 	}
