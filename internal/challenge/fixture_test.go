@@ -8,14 +8,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"go.uber.org/goleak"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
 	"github.com/otpd/otpd/internal/device"
@@ -24,16 +22,7 @@ import (
 	"github.com/otpd/otpd/internal/testtool"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.Cleanup(func(code int) {
-			testtool.StopRedis()
-			os.Exit(code)
-		}),
-		// It sleeps for up to a second after its client has been closed.
-		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
-	)
-}
+func TestMain(m *testing.M) { testtool.Main(m) }
 
 // Keys for tests, of no use elsewhere.
 const (

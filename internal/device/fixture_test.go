@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"hash"
 	"net/url"
-	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -21,24 +20,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	otpcontext "github.com/otpd/otpd/internal/context"
 	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
 	"github.com/otpd/otpd/internal/testtool"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.Cleanup(func(code int) {
-			testtool.StopRedis()
-			os.Exit(code)
-		}),
-		// It sleeps for up to a second after its client has been closed.
-		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
-	)
-}
+func TestMain(m *testing.M) { testtool.Main(m) }
 
 // Keys for tests, of no use elsewhere.
 const (

@@ -462,18 +462,7 @@ func TestHistoriesWithKills(t *testing.T) {
 			})
 		}
 		for n := range kills {
-			time.Sleep(time.Duration(5+random.IntN(50)) * time.Millisecond) // of work
-			switch n % 6 {
-			case 0, 3:
-				p.cutAll()
-			case 1:
-				p.set(t, cut)
-			case 2, 5:
-				p.set(t, none)
-			case 4:
-				s.kill()
-				s.start(t)
-			}
+			p.trouble(t, s, n, random)
 			first.Add(each)
 			clock.Add(int64(time.Second)) // less in all than the shortest lock
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -112,6 +113,23 @@ func reset(conn net.Conn) {
 		_ = tcp.SetLinger(0)
 	}
 	_ = conn.Close()
+}
+
+// trouble lets s do some work, and then does what its nth disturbance is: connections end, replies are cut off for a
+// while, or the server is killed.
+func (p *proxy) trouble(t testing.TB, s *server, n int, random *rand.Rand) {
+	time.Sleep(time.Duration(5+random.IntN(50)) * time.Millisecond) // of work
+	switch n % 6 {
+	case 0, 3:
+		p.cutAll()
+	case 1:
+		p.set(t, cut)
+	case 2, 5:
+		p.set(t, none)
+	case 4:
+		s.kill()
+		s.start(t)
+	}
 }
 
 func (p *proxy) track(conn net.Conn) (untrack func()) {

@@ -13,7 +13,21 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+// Main runs the tests of a package, ends the redis-server that they have shared, and finds what still runs.
+func Main(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.Cleanup(func(code int) {
+			stopRedis()
+			os.Exit(code)
+		}),
+		// It sleeps for up to a second after its client has been closed.
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+	)
+}
 
 // Need skips t for want of a program; where a variable of the environment is set it fails instead.
 func Need(t testing.TB, variable string, programs ...string) {
@@ -78,8 +92,8 @@ func startRedis(t testing.TB) {
 	t.Fatal("redis-server does not listen")
 }
 
-// StopRedis ends the redis-server, if there is one. TestMain calls it.
-func StopRedis() {
+// stopRedis ends the redis-server, if there is one.
+func stopRedis() {
 	if redis.shell != nil {
 		_ = redis.stdin.Close()
 		_ = redis.shell.Wait()

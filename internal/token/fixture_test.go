@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"go.uber.org/goleak"
 
 	otpcontext "github.com/otpd/otpd/internal/context"
 	"github.com/otpd/otpd/internal/ledger"
@@ -21,16 +19,7 @@ import (
 	"github.com/otpd/otpd/internal/testtool"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.Cleanup(func(code int) {
-			testtool.StopRedis()
-			os.Exit(code)
-		}),
-		// It sleeps for up to a second after its client has been closed.
-		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
-	)
-}
+func TestMain(m *testing.M) { testtool.Main(m) }
 
 // Sealing keys for tests, of no use elsewhere.
 const (
