@@ -181,7 +181,7 @@ func (s *Service) Complete(ctx context.Context, caller otp.Caller, r CompleteReq
 	}
 	completed := Completed{
 		ID: c.ID, Identifier: c.Identifier, Metadata: c.Metadata, Purpose: c.Purpose, Methods: Methods(c.Methods),
-		CompletedAt: now.UTC().Truncate(time.Millisecond),
+		CompletedAt: otp.Milliseconds(now),
 	}
 	if completed.Device, completed.Source, err = s.verify(ctx, caller, c, r); err != nil {
 		release(ctx)

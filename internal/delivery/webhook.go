@@ -53,15 +53,12 @@ type codeData struct {
 	Variables      map[string]string `json:"variables,omitempty"`
 }
 
-// milliseconds returns t as answers of otpd have it.
-func milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
-
 // Deliver posts m as a Standard Webhook of type otp.code, with the id of the delivery. The endpoint takes
 // responsibility with an answer of 2xx; it may be sent the same delivery more than once.
 func (c *WebhookChannel) Deliver(ctx context.Context, m Message) error {
-	body, err := json.Marshal(codeSent{"otp.code", milliseconds(m.SentAt), codeData{
+	body, err := json.Marshal(codeSent{"otp.code", otp.Milliseconds(m.SentAt), codeData{
 		DeliveryID: m.ID, To: m.To, Code: m.Code, VerificationID: m.VerificationID, Purpose: m.Purpose,
-		ExpiresAt: milliseconds(m.ExpiresAt), Locale: m.Locale, Template: m.Template, Variables: m.Variables,
+		ExpiresAt: otp.Milliseconds(m.ExpiresAt), Locale: m.Locale, Template: m.Template, Variables: m.Variables,
 	}}, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		return &Failure{Permanent: true, Reason: "the message has a time without a date in RFC 3339"}

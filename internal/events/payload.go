@@ -38,19 +38,16 @@ type event struct {
 	UserAgent      string    `json:"user_agent,omitzero"`
 }
 
-// milliseconds returns t as answers of otpd have it.
-func milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
-
 func (q *Queue) payload(batch []otp.Event) []byte {
 	events := make([]event, len(batch))
 	for i, e := range batch {
 		events[i] = event{
-			EventID: otp.NewID(), Event: e.Name, At: milliseconds(e.At), ID: e.ID, Namespace: e.Caller.Namespace, Purpose: e.Purpose,
+			EventID: otp.NewID(), Event: e.Name, At: otp.Milliseconds(e.At), ID: e.ID, Namespace: e.Caller.Namespace, Purpose: e.Purpose,
 			IdentifierHash: e.IdentifierHash, RetryCount: e.RetryCount, RequestID: e.Caller.RequestID, IP: e.Caller.IP,
 			UserAgent: e.Caller.UserAgent, Channel: e.Channel, Reason: e.Reason, SourceCategory: e.SourceCategory,
 		}
 	}
 	// There is no error: what is no UTF-8 is replaced, and no clock is past the year 9999.
-	body, _ := json.Marshal(payload{"otpd.events", milliseconds(q.cfg.Now()), data{events}}, jsontext.AllowInvalidUTF8(true))
+	body, _ := json.Marshal(payload{"otpd.events", otp.Milliseconds(q.cfg.Now()), data{events}}, jsontext.AllowInvalidUTF8(true))
 	return body
 }

@@ -112,6 +112,9 @@ func (s *Service) open(token string, caller Caller, now time.Time) (*otpcontext.
 	return claims, nil
 }
 
+// Milliseconds returns t as answers have it: in UTC, to the millisecond.
+func Milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
 // timeOf and secondsOf convert between a time and a claim, to the millisecond.
 func timeOf(seconds float64) time.Time {
 	return time.UnixMilli(int64(math.Round(seconds * 1000))).UTC()

@@ -67,7 +67,7 @@ func (s *Service) Verify(ctx context.Context, caller Caller, r VerifyRequest) (V
 		Purpose:    claims.Purpose,
 		RetryCount: claims.RetryCount,
 		IssuedAt:   timeOf(claims.Timestamp),
-		VerifiedAt: now.UTC().Truncate(time.Millisecond),
+		VerifiedAt: Milliseconds(now),
 		Source:     source,
 	}, nil
 }
