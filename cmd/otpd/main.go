@@ -43,7 +43,10 @@ const usage = `usage: otpd [command]
   version           print the version
 `
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	holdCollector()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run executes one command and returns the exit status: 1 for a failure, 2 for a command that does not
 // exist.

@@ -40,8 +40,9 @@ func listeningSockets(tb testing.TB, p *process) (n int) {
 	return n
 }
 
-// TestStartAndIdle logs how long a start takes, and how much memory a service holds that does nothing.
+// TestStartAndIdle bounds how much memory a service holds that does nothing, and logs how long a start takes.
 func TestStartAndIdle(t *testing.T) {
+	const bound = 25e6
 	binary, err := buildOnce()
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +63,11 @@ func TestStartAndIdle(t *testing.T) {
 			a, err := c.send("GET", "/readyz", nil, nil)
 			return err == nil && a.StatusCode == 200
 		})
-		t.Logf("start to ready: %v, resident: %.1f MB", time.Since(begin).Round(time.Millisecond), float64(p.rss(t))/1e6)
+		ready, resident := time.Since(begin), p.rss(t)
+		t.Logf("start to ready: %v, resident: %.1f MB", ready.Round(time.Millisecond), float64(resident)/1e6)
+		if resident > bound {
+			t.Errorf("%d bytes are resident, want at most %g", resident, bound)
+		}
 		p.end(t, syscall.SIGTERM)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -36,6 +37,7 @@ func serve(ctx context.Context, cfg config, stdout, stderr io.Writer, ready func
 		return err
 	}
 	a.warn(cfg)
+	debug.FreeOSMemory() // what starting took and serving does not need
 	log.Info("listening", "addr", addrOf(listeners.api), "admin_addr", addrOf(listeners.admin), "version", version,
 		"ledger", a.ledger, "api_keys", a.keys != nil, "tls", a.cert != nil)
 	ready(listeners.api.Addr())
