@@ -149,7 +149,7 @@ func (a *app) shutDown(timeout time.Duration, servers []*http.Server) (err error
 	if a.api.Drain(ctx) != nil {
 		err = errCutOff
 	}
-	flush, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	flush, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	for _, server := range servers {
 		_ = server.Shutdown(flush)

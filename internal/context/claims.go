@@ -54,7 +54,7 @@ type Claims struct {
 	SourceURL string         // of the page where the verification began
 
 	// Subject is a keyed hash of Namespace and Identifier, for logs and ledgers; empty without an
-	// identifier. [Sealer.Open] and [Sealer.Seal] set it, under the key that first sealed the
+	// identifier, or with an empty one. [Sealer.Open] and [Sealer.Seal] set it, under the key that first sealed the
 	// verification, so that it stays the same over a change of keys. A token holds it only if another key
 	// has sealed that token.
 	Subject    string
@@ -63,7 +63,7 @@ type Claims struct {
 
 // nameSubject sets the subject under k, unless it has one.
 func (c *Claims) nameSubject(k *key) {
-	if c.Subject == "" && c.Identifier != nil {
+	if c.Subject == "" && c.Identifier != nil && *c.Identifier != "" {
 		c.Subject, c.subjectKey = k.subject(c.Namespace, *c.Identifier), *k.fernet[0]
 	}
 }

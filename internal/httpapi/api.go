@@ -122,15 +122,13 @@ func (a *API) notFound(w http.ResponseWriter, _ *http.Request) { a.fail(w, errNo
 func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	path := cmp.Or(r.URL.RawPath, r.URL.Path) // as chi routes
 	routes := chi.RouteContext(r.Context()).Routes
-	takes := func(method string) bool { return routes.Match(chi.NewRouteContext(), method, path) }
-	switch {
-	case takes(http.MethodGet):
-		w.Header().Set("Allow", "GET, HEAD")
-	case takes(http.MethodPost):
-		w.Header().Set("Allow", "POST")
-	default:
-		a.notFound(w, r)
-		return
+	for method, allow := range map[string]string{http.MethodGet: "GET, HEAD", http.MethodPost: "POST"} {
+		if pattern := routes.Find(chi.NewRouteContext(), method, path); pattern != "" {
+			chi.RouteContext(r.Context()).RoutePatterns = []string{pattern} // which the metrics name
+			w.Header().Set("Allow", allow)
+			a.fail(w, errMethodNotAllowed)
+			return
+		}
 	}
-	a.fail(w, errMethodNotAllowed)
+	a.notFound(w, r)
 }

@@ -43,12 +43,12 @@ func decode(w http.ResponseWriter, r *http.Request, limit int64, request any) er
 	if err := json.Unmarshal(body.Bytes(), request, json.RejectUnknownMembers(true)); err != nil {
 		return explain(err)
 	}
-	return refuseNull(body.Bytes())
+	return refuseNull(body.Bytes(), request)
 }
 
-// refuseNull returns an error if JSON that has been decoded is null or has a field that must not be:
+// refuseNull returns an error if JSON that has been decoded into request is null or has a field that must not be:
 // json v2 takes it for the zero value.
-func refuseNull(body []byte) error {
+func refuseNull(body []byte, request any) error {
 	if !bytes.Contains(body, []byte("null")) {
 		return nil
 	}
@@ -61,7 +61,7 @@ func refuseNull(body []byte) error {
 		field := token.String()
 		value, _ := dec.ReadValue() // has been decoded before
 		switch {
-		case field == "identifier", field == "metadata":
+		case field == "metadata", field == "identifier" && mayLackIdentifier(request):
 		case value.Kind() == 'n':
 			return &otp.FieldError{Field: field, Reason: "must not be null"}
 		case (value.Kind() == '[' || value.Kind() == '{') && hasNull(value):
@@ -69,6 +69,12 @@ func refuseNull(body []byte) error {
 		}
 	}
 	return nil
+}
+
+// mayLackIdentifier reports whether the identifier of a request may be null, for which it is a pointer there.
+func mayLackIdentifier(request any) bool {
+	field, found := reflect.TypeOf(request).Elem().FieldByName("Identifier")
+	return found && field.Type.Kind() == reflect.Pointer
 }
 
 // hasNull reports whether a list or an object that has been decoded has a null anywhere in it.

@@ -421,7 +421,11 @@ func TestDraining(t *testing.T) {
 	noError(t, s.api.Drain(t.Context()))
 	s.get(t, "/readyz").is(t, 503, "SHUTTING_DOWN")
 	s.get(t, "/healthz").is(t, 200, "")
-	s.stillGood(t, s.generate(t, fields{})) // what is under way is answered
+	issued := s.generate(t, fields{}) // what is under way is answered
+	s.stillGood(t, issued)
+	if got := issued.header.Get("Connection"); got != "close" {
+		t.Errorf("Connection is %q, want close: the next request would meet a closed connection", got)
+	}
 }
 
 // routeLabels returns the values of the label route of a metric, each once.
@@ -485,7 +489,7 @@ func TestMetricsNameRoutesByPattern(t *testing.T) {
 		count         int
 	}{
 		{"/v1/otp/generate", "200", 2}, {"/v1/otp/verify", "400", 1}, {"/v1/devices/inspect", "200", 1},
-		{"/v1/challenges/verify", "400", 1}, {"unmatched", "404", len(hostilePaths)},
+		{"/v1/challenges/verify", "400", 1}, {"unmatched", "404", len(hostilePaths)}, {"/v1/otp/resend", "405", 2},
 	} {
 		if got := s.count(t, want.route, want.status); got != want.count {
 			t.Errorf("%s %s was counted %d times, want %d", want.route, want.status, got, want.count)

@@ -24,6 +24,9 @@ func postUpTo[Q any, A answer](limit int64, a *API, op func(context.Context, otp
 		active := a.active.Load()
 		active.Add(1)
 		defer active.Add(-1)
+		if a.draining.Load() {
+			w.Header().Set("Connection", "close") // the next request is for another process
+		}
 		var request Q
 		caller, err := a.caller(w, r)
 		if err == nil {

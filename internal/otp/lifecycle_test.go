@@ -182,7 +182,7 @@ func TestEvents(t *testing.T) {
 	_, _ = f.try(issued.Context, issued.OTP)
 
 	f.clock = start
-	second := f.mustGenerate(t, GenerateRequest{Identifier: pointer("")})
+	second := f.mustGenerate(t, GenerateRequest{Identifier: pointer("")}) // for nobody
 	f.clock = start.Add(time.Minute)
 	renewed, err := f.resend(second.Context)
 	if err != nil {
@@ -194,11 +194,10 @@ func TestEvents(t *testing.T) {
 	}
 	_, _ = f.try(renewed.Context, renewed.OTP)
 	_, _ = f.Revoke(context.Background(), f.caller, renewed.Context)
-	third := f.mustGenerate(t, GenerateRequest{}) // for nobody
+	third := f.mustGenerate(t, GenerateRequest{})
 	f.cfg.Ledger = &stubLedger{outcome: Outcome{Verdict: "throttled"}}
 	_, _ = f.try(third.Context, third.OTP)
 
-	noHash := f.sealer.Subjects("shop", "")[0]
 	later := start.Add(time.Minute)
 	want := []Event{
 		{Name: EventGenerated, At: start, ID: issued.ID, IdentifierHash: hash},
@@ -207,12 +206,12 @@ func TestEvents(t *testing.T) {
 		{Name: EventExhausted, At: start, ID: issued.ID, IdentifierHash: hash, RetryCount: 1},
 		{Name: EventExpired, At: start.Add(301 * time.Second), ID: issued.ID, IdentifierHash: hash},
 		{Name: EventExpired, At: start.Add(901 * time.Second), ID: issued.ID, IdentifierHash: hash},
-		{Name: EventGenerated, At: start, ID: second.ID, IdentifierHash: noHash},
-		{Name: EventResent, At: later, ID: second.ID, IdentifierHash: noHash},
-		{Name: EventReplayed, At: later, ID: second.ID, IdentifierHash: noHash},
-		{Name: EventVerified, At: later, ID: second.ID, IdentifierHash: noHash},
-		{Name: EventReplayed, At: later, ID: second.ID, IdentifierHash: noHash},
-		{Name: EventRevoked, At: later, ID: second.ID, IdentifierHash: noHash},
+		{Name: EventGenerated, At: start, ID: second.ID},
+		{Name: EventResent, At: later, ID: second.ID},
+		{Name: EventReplayed, At: later, ID: second.ID},
+		{Name: EventVerified, At: later, ID: second.ID},
+		{Name: EventReplayed, At: later, ID: second.ID},
+		{Name: EventRevoked, At: later, ID: second.ID},
 		{Name: EventGenerated, At: later, ID: third.ID},
 		{Name: EventThrottled, At: later, ID: third.ID},
 	}

@@ -48,6 +48,9 @@ func (s *Service) Resend(ctx context.Context, caller Caller, r ResendRequest) (R
 		return Resent{}, err
 	}
 	lifetime := claims.OTPExpiry - claims.Timestamp
+	if lifetime < MinExpiry.Seconds() { // another issuer's: a code of it would be dead already
+		lifetime = s.cfg.Expiry.Seconds()
+	}
 	claims.RetryCount = outcome.Attempts
 	claims.Resends++
 	claims.Timestamp = secondsOf(now)

@@ -51,6 +51,23 @@ func TestResendKeepsAllButTheCode(t *testing.T) {
 	}
 }
 
+// A context that another has sealed need not say how long its code was to live.
+func TestResendOfACodeThatNeverLived(t *testing.T) {
+	for _, lived := range []float64{0.5, 0, -1, -600} {
+		f := newFixture(t, newMemory(t))
+		issued := f.mustGenerate(t, GenerateRequest{})
+		token := f.reseal(t, issued.Context, func(c *otpcontext.Claims) { c.OTPExpiry = c.Timestamp + lived })
+		f.clock = start.Add(time.Minute)
+		renewed, err := f.resend(token)
+		if want := f.clock.Add(300 * time.Second); err != nil || !renewed.ExpiresAt.Equal(want) {
+			t.Errorf("a code that lived for %v s is followed by one until %v, %v, want %v", lived, renewed.ExpiresAt, err, want)
+		}
+		if _, err := f.try(renewed.Context, renewed.OTP); err != nil {
+			t.Errorf("the new code: %v", err)
+		}
+	}
+}
+
 func TestResendNeverOutlastsTheSession(t *testing.T) {
 	f := newFixture(t, newMemory(t))
 	issued := f.mustGenerate(t, GenerateRequest{})

@@ -58,8 +58,10 @@ func TestThrottle(t *testing.T) {
 
 func TestThrottleIsNotForNobody(t *testing.T) {
 	f := newFixture(t, newMemory(t))
-	if err := f.fail(t, nil, 200); throttledFor(err) != 0 {
-		t.Error(err)
+	for _, nobody := range []*string{nil, pointer("")} {
+		if err := f.fail(t, nobody, 200); throttledFor(err) != 0 {
+			t.Error(err)
+		}
 	}
 }
 
