@@ -18,8 +18,7 @@ func (s *Service) Resend(ctx context.Context, caller otp.Caller, i Idempotency, 
 		}
 		sent, err := s.deliverAgain(ctx, caller, resent)
 		if err != nil {
-			// If the ledger does not answer to this, the old code stays dead, which costs a resend and nothing else.
-			_ = resent.Withdraw(ctx)
+			_ = resent.Withdraw(ctx) // if the ledger does not answer to this, it will once it does
 		}
 		return sent, err
 	})

@@ -40,17 +40,7 @@ func (m *Memory) Claim(ctx context.Context, v Verification) (outcome Outcome, re
 func (r *Redis) Claim(ctx context.Context, v Verification) (outcome Outcome, release func(context.Context), err error) {
 	c := r.attempt(v, true)
 	outcome, err = r.run(ctx, attemptLua, c, true)
-	return outcome, func(ctx context.Context) {
-		if outcome.Verdict != Admitted {
-			return // after an error it is undone anyway
-		}
-		ctx, cancel := r.bound(ctx)
-		defer cancel()
-		err := r.do(func(client rueidis.Client) rueidis.RedisResult {
-			return releaseLua.Exec(ctx, client, c.keys, []string{c.nonce})
-		}).Error()
-		if err != nil {
-			r.lost.add(c)
-		}
-	}, err
+	return outcome, r.takesBack(c, outcome, func(ctx context.Context, client rueidis.Client) rueidis.RedisResult {
+		return releaseLua.Exec(ctx, client, c.keys, []string{c.nonce})
+	}), err
 }

@@ -55,7 +55,6 @@ func (d *faultyDelivery) hold(t testing.TB, r rig) {
 	reserve(t, r.Redis, d.pending, "next", "answer")
 	done(t, r.Redis, d.family, refresh.of(1), Admitted)
 	done(t, r.Redis, d.family, state.of(2), Admitted)
-	done(t, r.Redis, d.resent, withdraw, "")
 	done(t, r.Redis, d.resent, state, Admitted)
 }
 

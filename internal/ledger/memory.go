@@ -108,7 +108,7 @@ func (m *Memory) Attempt(_ context.Context, v Verification, right bool) (Outcome
 	}
 	counts := m.throttle.counts(v)
 	// Whatever the code, there is room for it to be wrong: to be full must not tell one from the other.
-	if !m.reserve(!known, counts && !failed) {
+	if !m.take(one(!known) + one(counts && !failed)) {
 		return Outcome{}, ErrFull
 	}
 	if right {
@@ -222,22 +222,19 @@ func (s *shard) recall(id key, v Verification) (e verification, known bool) {
 }
 
 func (m *Memory) put(s *shard, id key, e verification, known bool) (Outcome, error) {
-	if !m.reserve(!known, false) {
+	if !m.take(one(!known)) {
 		return Outcome{}, ErrFull
 	}
 	s.verifications[id] = e
 	return Outcome{Admitted, int(e.attempts), 0}, nil
 }
 
-// reserve reports whether there is room for as many new entries as are true, and takes it.
-func (m *Memory) reserve(newVerification, newSubject bool) bool {
-	var needed int64
-	for _, isNew := range []bool{newVerification, newSubject} {
-		if isNew {
-			needed++
-		}
+// one is the entry that something takes if it is new.
+func one(isNew bool) int64 {
+	if isNew {
+		return 1
 	}
-	return needed == 0 || m.take(needed)
+	return 0
 }
 
 // take reports whether there is room for so many entries more, and takes it. Fewer than none are given back.

@@ -44,7 +44,7 @@ func (m *Memory) changeDevice(v Device, change func(*device) string) (Standing, 
 	if verdict != Admitted && verdict != Wrong {
 		return d.standing(verdict), nil
 	}
-	if !m.reserve(!known, false) {
+	if !m.take(one(!known)) {
 		return Standing{}, ErrFull
 	}
 	until := v.Until

@@ -63,7 +63,7 @@ func (m *Memory) keepReceipt(s *shard, id key, value string, end time.Time) erro
 		m.receiptBytes.Add(-more)
 		return ErrFull
 	}
-	if !m.reserve(!known, false) {
+	if !m.take(one(!known)) {
 		m.receiptBytes.Add(-more)
 		return ErrFull
 	}

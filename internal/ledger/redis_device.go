@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"crypto/rand"
 	_ "embed" // of the scripts
 	"errors"
 	"time"
@@ -55,22 +54,16 @@ func (r *Redis) attemptDevice(v Device, p Proof) command {
 }
 
 func newDeviceCommand(v Device, operation string) command {
-	nonce := rand.Text()[:12] // 60 bits, unique within the device
 	left := max(v.Until.Sub(v.Now), 0) + grace
 	var locked int64
 	if !v.LockedUntil.IsZero() {
 		locked = v.LockedUntil.UnixMilli()
 	}
-	key := "otpd:{" + v.ID + "}:"
-	return command{
-		// Marks of what was undone have a key of their own, which is soon forgotten: a device may be for years.
-		keys:  []string{key + "device", key + "undone"},
-		nonce: nonce,
-		until: time.Now().Add(lostDeviceFor),
-		undo:  undoDeviceLua,
-		args: append(make([]string, 0, 19), timeArg(v.Now), durationArg(left), intArg(min(v.Generation, most)),
-			numberArg(v.Next), intArg(int(v.Used)), intArg(min(v.Failures, most)), numberArg(locked), nonce, operation),
-	}
+	// Marks of what was undone have a key of their own, which is soon forgotten: a device may be for years.
+	c := newNamedCommand(v.ID, "device", undoDeviceLua, lostDeviceFor)
+	c.args = append(make([]string, 0, 19), timeArg(v.Now), durationArg(left), intArg(min(v.Generation, most)),
+		numberArg(v.Next), intArg(int(v.Used)), intArg(min(v.Failures, most)), numberArg(locked), c.nonce, operation)
+	return c
 }
 
 // lostDeviceFor is how long a lost operation on a device is worth undoing, and how long it could still come.

@@ -48,19 +48,26 @@ func (r *Redis) spend(ctx context.Context, c command) (wait time.Duration, refun
 	if err == nil && outcome.Verdict != Admitted && outcome.Verdict != Cooling {
 		err = errMalformedReply // or what was not counted could be taken for admitted
 	}
-	return outcome.RetryAfter, func(ctx context.Context) {
+	return outcome.RetryAfter, r.takesBack(c, outcome, func(ctx context.Context, client rueidis.Client) rueidis.RedisResult {
+		return client.Do(ctx, client.B().Zrem().Key(c.keys[0]).Member(c.nonce).Build())
+	}), err
+}
+
+// takesBack returns a function that has an admitted command taken back: now, or later like one whose own answer was
+// lost.
+func (r *Redis) takesBack(
+	c command, outcome Outcome, do func(context.Context, rueidis.Client) rueidis.RedisResult,
+) func(context.Context) {
+	return func(ctx context.Context) {
 		if outcome.Verdict != Admitted {
 			return // after an error it is undone anyway
 		}
 		ctx, cancel := r.bound(ctx)
 		defer cancel()
-		err := r.do(func(client rueidis.Client) rueidis.RedisResult {
-			return client.Do(ctx, client.B().Zrem().Key(c.keys[0]).Member(c.nonce).Build())
-		}).Error()
-		if err != nil {
+		if r.do(func(client rueidis.Client) rueidis.RedisResult { return do(ctx, client) }).Error() != nil {
 			r.lost.add(c)
 		}
-	}, err
+	}
 }
 
 func newSpendCommand(key string, now time.Time, windows []Window) command {

@@ -29,6 +29,33 @@ func (r rig) failsSpend(t testing.TB, key string) {
 	}
 }
 
+// A withdrawal that Redis did not hear of is done as soon as it answers, but for a resend that came after.
+func TestLostWithdrawals(t *testing.T) {
+	r := newRig(t)
+	other := r.server.open(t, Throttle{})
+	unheard, unanswered, again := newVerification(), newVerification(), newVerification()
+	for _, v := range []Verification{unheard, unanswered, again} {
+		done(t, r.Redis, v, resend, Admitted)
+	}
+	r.proxy.set(t, cut)
+	r.fails(t, withdraw, unanswered)
+	r.fails(t, withdraw, again)
+	r.proxy.set(t, refusing)
+	r.fails(t, withdraw, unheard)
+	done(t, other, unheard, state, Superseded)
+	done(t, other, unanswered, withdraw, "")
+	done(t, other, again, withdraw, "")
+	done(t, other, again, resend.later(5*time.Minute), Admitted)
+	if n := r.lost.count.Load(); n != 3 {
+		t.Errorf("%d commands are to be undone, want 3", n)
+	}
+	r.proxy.set(t, none)
+	eventually(t, "all is undone", func() bool { return r.lost.count.Load() == 0 })
+	done(t, other, unheard, state, Admitted)
+	done(t, other, unanswered, state, Admitted)
+	done(t, other, again, state, Superseded)
+}
+
 // A spend whose answer was lost, and a refund that Redis did not hear of, are made good for all replicas as soon as it
 // answers.
 func TestLostSpends(t *testing.T) {

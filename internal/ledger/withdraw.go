@@ -29,10 +29,15 @@ func (m *Memory) Withdraw(_ context.Context, v Verification) error {
 }
 
 // Withdraw takes back the Resend that was admitted for v, if there was none after it: the code in the context is the
-// newest again, and a cooldown runs from when it was issued. After an error that may have been done, or may yet be.
+// newest again, and a cooldown runs from when it was issued. After an error it is undone as what is lost is: that
+// resend, of v.Now, and none that came after.
 func (r *Redis) Withdraw(ctx context.Context, v Verification) error {
 	c := newCommand(v)
 	c.args = append(c.args, timeArg(v.IssuedAt))
 	_, err := r.run(ctx, withdrawLua, c, false)
+	if err != nil {
+		c.nonce = "resend " + intArg(min(v.Resends, most)) + " " + timeArg(v.Now)
+		r.lost.add(c)
+	}
 	return err
 }
