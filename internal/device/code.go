@@ -12,9 +12,9 @@ import (
 
 // How far from the expected one a code may be.
 const (
-	skew            = 1                               // steps, either way; RFC 6238 §5.2
+	Skew            = 1                               // steps, either way; RFC 6238 §5.2
 	maxDrift        = 10                              // steps that a clock may be off, either way; RFC 6238 §6
-	lookAhead       = 10                              // counters; RFC 4226 §7.4
+	LookAhead       = 10                              // counters; RFC 4226 §7.4
 	resyncLookAhead = 1000                            // counters, where two codes in a row are right; RFC 4226 §7.4
 	maxCounter      = 1<<53 - 1 - resyncLookAhead - 2 // so that Redis reckons with it exactly
 )
@@ -48,7 +48,7 @@ func (d *state) prove(typed string, now time.Time) proof {
 // accepted last, which the ledger tells from a wrong one.
 func (d *state) expected(now time.Time) []int64 {
 	likeliest, first, last := d.window(now)
-	numbers := make([]int64, 0, lookAhead+2)
+	numbers := make([]int64, 0, LookAhead+2)
 	add := func(number int64) {
 		if number >= d.next {
 			numbers = append(numbers, number)
@@ -69,10 +69,10 @@ func (d *state) expected(now time.Time) []int64 {
 // window returns which step or counter is likeliest, and the first and the last that a code may be of.
 func (d *state) window(now time.Time) (likeliest, first, last int64) {
 	if d.kind == HOTP {
-		return d.next, max(d.next-1, 0), min(d.next+lookAhead, maxCounter-1)
+		return d.next, max(d.next-1, 0), min(d.next+LookAhead, maxCounter-1)
 	}
 	likeliest = d.step(now) + int64(d.drift)
-	first, last = likeliest-skew, likeliest+skew
+	first, last = likeliest-Skew, likeliest+Skew
 	// The time between reading a code and its arrival changes more than a clock does: what a code was late by is not
 	// to be missed by the next.
 	switch {

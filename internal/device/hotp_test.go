@@ -153,7 +153,7 @@ func TestCodeOfTwoCounters(t *testing.T) {
 	var first, second int64
 	for seen := make(map[string]int64); first == 0; second++ {
 		code := app.code(second + 1)
-		if before, ok := seen[code]; ok && second+1-before < lookAhead {
+		if before, ok := seen[code]; ok && second+1-before < LookAhead {
 			first = before
 		}
 		seen[code] = second + 1

@@ -11,12 +11,6 @@ import (
 	"github.com/otpd/otpd/internal/otp"
 )
 
-// How far from the expected one a code may be, for who compares that with another system.
-const (
-	Skew      = skew      // TOTP steps, either way
-	LookAhead = lookAhead // HOTP counters
-)
-
 // Imported is a confirmed device of another system. A field's zero value means none, or never.
 type Imported struct {
 	EnrollRequest           // with a Secret in base32; Issuer does not matter

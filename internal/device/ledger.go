@@ -86,6 +86,9 @@ func (d *state) absorb(standing Standing, err error, now time.Time) error {
 		d.generation, d.salt, d.hashes, d.used = standing.Generation, nil, nil, 0
 	}
 	d.next, d.failures, d.lockedUntil = standing.Next, standing.Failures, standing.LockedUntil
+	if !d.wellFormed() { // what it would be sealed as, nobody could open
+		return fmt.Errorf("%w: numbers out of bounds", otp.ErrLedgerUnavailable)
+	}
 	return refusal
 }
 
@@ -101,7 +104,7 @@ func (d *state) version(until, now time.Time) Version {
 // no drift makes an older one good; for counters, backup codes and the end of a device, longer than any version
 // is kept.
 const (
-	rememberSteps  = 2*(maxDrift+skew) + 2
+	rememberSteps  = 2*(maxDrift+Skew) + 2
 	rememberDevice = 10 * 365 * 24 * time.Hour
 )
 

@@ -390,6 +390,12 @@ func TestLedgerThatDoesNotAnswer(t *testing.T) {
 		ask("no route")
 		*stub = stubLedger{standing: Standing{Verdict: "who knows"}}
 		ask("who knows")
+		for _, standing := range []Standing{
+			{Verdict: "admitted", Next: maxCounter + 1}, {Verdict: "wrong", Next: -1}, {Verdict: "admitted", Failures: -1},
+		} {
+			*stub = stubLedger{standing: standing}
+			ask("out of bounds")
+		}
 		f.wantEvents(t, kind)
 	}
 }
