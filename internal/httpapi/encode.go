@@ -13,6 +13,11 @@ import (
 // without reflection, which took a tenth of a request.
 type answer interface{ members(o *object) }
 
+// statusAnswer is an answer that says no more than that.
+type statusAnswer string
+
+func (a statusAnswer) members(o *object) { o.token("status", string(a)) }
+
 // Header values that never change are shared, not allocated for each answer; nobody writes to them.
 var (
 	jsonType = []string{"application/json"}

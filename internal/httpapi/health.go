@@ -2,13 +2,9 @@ package httpapi
 
 import "net/http"
 
-type healthAnswer string
-
-func (a healthAnswer) members(o *object) { o.token("status", string(a)) }
-
 // healthz says that the process is up.
 func (a *API) healthz(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, healthAnswer("ok"))
+	writeJSON(w, http.StatusOK, statusAnswer("ok"))
 }
 
 // readyz says whether requests should be sent here.
@@ -21,5 +17,5 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, healthAnswer("ready"))
+	writeJSON(w, http.StatusOK, statusAnswer("ready"))
 }

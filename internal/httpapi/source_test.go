@@ -10,7 +10,7 @@ func TestSourceIsReturned(t *testing.T) {
 		"https://dashboard.example.com/x":                                            `{"url":"https://dashboard.example.com/x","category":"dashboard","name":"Dashboard"}`,
 		"https://example.com/?utm_source=facebook&utm_campaign=spring_campaign":      `{"url":"https://example.com/?utm_source=facebook&utm_campaign=spring_campaign","category":"campaign","name":"Facebook - Spring Campaign"}`,
 		"https://www.example.com/register":                                           `{"url":"https://www.example.com/register","category":"registration","name":"Website Registration"}`,
-		`http://www.example.com:8080/"<é>`:                                           `{"url":"http://www.example.com:8080/\"<é>","category":"website","name":"example.com"}`,
+		`http://www.example.com:8080/<é>`:                                            `{"url":"http://www.example.com:8080/<é>","category":"website","name":"example.com"}`,
 		"https://example.com/?utm_source=%22%00%e2%80%ae%0d%0aX&utm_campaign=%ff%5c": `{"url":"https://example.com/?utm_source=%22%00%e2%80%ae%0d%0aX&utm_campaign=%ff%5c","category":"campaign","name":"\"x - \\"}`,
 	} {
 		s := newServer(t, options{})

@@ -10,13 +10,9 @@ type unlockRequest struct {
 	Identifier string `json:"identifier"`
 }
 
-type unlockAnswer struct{}
-
-func (unlockAnswer) members(o *object) { o.token("status", "unlocked") }
-
-func (a *API) unlock(ctx context.Context, caller otp.Caller, q unlockRequest) (unlockAnswer, error) {
+func (a *API) unlock(ctx context.Context, caller otp.Caller, q unlockRequest) (statusAnswer, error) {
 	if err := require("identifier", q.Identifier); err != nil {
-		return unlockAnswer{}, err
+		return "", err
 	}
-	return unlockAnswer{}, a.service.Unlock(ctx, caller, q.Identifier)
+	return "unlocked", a.service.Unlock(ctx, caller, q.Identifier)
 }

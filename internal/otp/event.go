@@ -26,12 +26,12 @@ var EventNames = []string{
 	EventRevoked, EventReplayed, EventThrottled,
 }
 
-// Event is one thing that happened to a verification, for the audit log. It holds no secret and no
+// Event is one thing that happened to a verification, or whatever else has an id, for the audit log. It holds no secret and no
 // plain identifier.
 type Event struct {
 	Name           string
 	At             time.Time
-	ID             string // of the verification
+	ID             string // of the verification, device, challenge or family of tokens
 	Purpose        string
 	IdentifierHash string // the context's Subject, 22 characters; empty without an identifier
 	RetryCount     int    // wrong codes so far

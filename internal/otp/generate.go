@@ -26,7 +26,7 @@ type GenerateRequest struct {
 	ExpirySeconds        *int           // of the code; the session lasts at least as long
 	SessionExpirySeconds *int           // of the verification; the code lasts at most as long
 	Decoy                bool           // for an answer like any other where there is nobody to send a code to
-	SourceURL            string         // of the page where the user began, as [CheckSourceURL] takes it
+	SourceURL            string         // of the page where the user began, as sourceOf takes it
 }
 
 // Issued is a new code and the context that goes with it.
@@ -146,7 +146,7 @@ func setText(r GenerateRequest, claims *otpcontext.Claims) error {
 	if len(r.Binding) > MaxBinding {
 		return &FieldError{"binding", fmt.Sprintf("must be at most %d bytes", MaxBinding)}
 	}
-	if err := CheckSourceURL(r.SourceURL); err != nil {
+	if _, err := sourceOf(r.SourceURL); err != nil {
 		return err
 	}
 	claims.Identifier, claims.Purpose, claims.Decoy, claims.SourceURL = r.Identifier, r.Purpose, r.Decoy, r.SourceURL

@@ -161,15 +161,23 @@ func TestGenerateBounds(t *testing.T) {
 func TestGeneratedContextHoldsWhatItMay(t *testing.T) {
 	f := newFixture(t, newMemory(t))
 	f.caller.Namespace = strings.Repeat("n", otpcontext.MaxNamespace)
-	issued := f.mustGenerate(t, GenerateRequest{
+	const page = "https://example.com/"
+	delivery := jsontext.Value(`{"a":"` + strings.Repeat("a", otpcontext.MaxDelivery-8) + `"}`)
+	issued, _, err := f.GenerateFor(f.caller, GenerateRequest{
 		Identifier: pointer(strings.Repeat(`"`, otpcontext.MaxIdentifier)),
 		Metadata:   jsontext.Value(`"` + strings.Repeat("a", otpcontext.MaxMetadata-2) + `"`),
 		Purpose:    strings.Repeat(`"`, otpcontext.MaxPurpose), Binding: "x", Alphabet: pointer(Alphanumeric), Length: pointer(12),
-	})
-	if len(issued.Context) > otpcontext.MaxToken {
-		t.Errorf("%d characters", len(issued.Context))
+		SourceURL: page + strings.Repeat("a", otpcontext.MaxSourceURL-len(page)),
+	}, delivery)
+	if err != nil || len(issued.Context) > otpcontext.MaxToken {
+		t.Fatalf("%d characters, %v", len(issued.Context), err)
 	}
 	f.claims(t, issued.Context)
+	f.clock = start.Add(time.Minute)
+	renewed, err := f.resend(issued.Context)
+	if err != nil || len(renewed.Context) > otpcontext.MaxToken {
+		t.Fatalf("renewed: %d characters, %v", len(renewed.Context), err)
+	}
 }
 
 func TestDefaultContextIsUnder500Characters(t *testing.T) {

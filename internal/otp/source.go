@@ -30,28 +30,20 @@ type Source struct {
 	Name     string // for people: 1 to 128 bytes of UTF-8 without control characters
 }
 
-// CheckSourceURL returns a [*FieldError] unless text is empty or a URL that [SourceOf] can tell a source from:
-// absolute, of the scheme http or https, with a host and without a user, at most otpcontext.MaxSourceURL bytes of
-// UTF-8 without control characters.
-func CheckSourceURL(text string) error {
+// sourceOf returns the source that the URL of a page tells of, nil for an empty one. The URL must be absolute, of the
+// scheme http or https, with a host and without a user, at most otpcontext.MaxSourceURL bytes of UTF-8 without what
+// JSON makes longer, control characters, quotes and backslashes, or the error is a [*FieldError].
+func sourceOf(text string) (*Source, error) {
 	if err := CheckText("source_url", text, otpcontext.MaxSourceURL); err != nil || text == "" {
-		return err
+		return nil, err
 	}
 	page, err := url.Parse(text)
-	if err != nil || page.Scheme != "http" && page.Scheme != "https" || page.User != nil || website(page) == "" {
-		return &FieldError{"source_url", "must be an absolute http or https URL, with a host and without a user"}
-	}
-	return nil
-}
-
-// SourceOf returns the source that the URL of a page tells of, which [CheckSourceURL] has passed.
-func SourceOf(text string) Source {
-	page, err := url.Parse(text)
-	if err != nil {
-		page = new(url.URL) // not checked: a source without a name
+	if err != nil || page.Scheme != "http" && page.Scheme != "https" || page.User != nil || website(page) == "" ||
+		strings.ContainsAny(text, `"\`) {
+		return nil, &FieldError{"source_url", "must be an absolute http or https URL, with a host and without a user, quotes or backslashes"}
 	}
 	category, name := classify(page)
-	return Source{URL: text, Category: category, Name: name}
+	return &Source{URL: text, Category: category, Name: name}, nil
 }
 
 // classify goes from the particular to the general: the link of a campaign may well lead to the registration.

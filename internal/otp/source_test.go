@@ -53,21 +53,10 @@ func TestSourceOf(t *testing.T) {
 		{"https://a%E2%80%AEb.example/", SourceWebsite, "ab.example"},
 		{"https://" + strings.Repeat("a", 200) + ".example/", SourceWebsite, strings.Repeat("a", maxSourceName)},
 	} {
-		if err := CheckSourceURL(test.url); err != nil {
-			t.Errorf("%s: %v", test.url, err)
-		}
 		want := Source{URL: test.url, Category: test.category, Name: test.name}
-		if got := SourceOf(test.url); got != want {
+		if got, err := sourceOf(test.url); err != nil || *got != want {
 			t.Errorf("%+v\nwant %+v", got, want)
 		}
-	}
-}
-
-func TestSourceOfWhatWasNotChecked(t *testing.T) {
-	t.Parallel()
-	want := Source{URL: "http://%zz/register", Category: SourceWebsite}
-	if got := SourceOf(want.URL); got != want {
-		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 
@@ -75,7 +64,7 @@ func TestCheckSourceURL(t *testing.T) {
 	t.Parallel()
 	longest := "https://example.com/" + strings.Repeat("a", otpcontext.MaxSourceURL-len("https://example.com/"))
 	for _, good := range []string{"", "http://a", "https://example.com/ä?b=c#d", longest} {
-		if err := CheckSourceURL(good); err != nil {
+		if _, err := sourceOf(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
@@ -100,9 +89,11 @@ func TestCheckSourceURL(t *testing.T) {
 		"a tab before":                 "\thttps://example.com/",
 		"a control character":          "https://example.com/\x7f",
 		"not UTF-8":                    "https://example.com/\xff",
+		"a quote":                      `https://example.com/?"`,
+		"a backslash":                  `https://example.com/?\`,
 		"too long":                     longest + "a",
 	} {
-		err := CheckSourceURL(bad)
+		_, err := sourceOf(bad)
 		field, ok := errors.AsType[*FieldError](err)
 		if !ok || field.Field != "source_url" {
 			t.Errorf("%s: %v", name, err)
@@ -118,10 +109,10 @@ func FuzzSourceOf(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if CheckSourceURL(text) != nil || text == "" {
+		source, err := sourceOf(text)
+		if source == nil || err != nil {
 			return
 		}
-		source := SourceOf(text)
 		if source.URL != text || !slices.Contains(SourceCategories, source.Category) {
 			t.Errorf("%+v", source)
 		}
