@@ -218,5 +218,6 @@ func (g *Gateway) Send(ctx context.Context, m Message, text string) error {
 	case g.success.status(answer):
 		reason += ", and not what means success"
 	}
-	return &Failure{Permanent: permanent, Unknown: !permanent && answer.isOfAnother(), Reason: reason}
+	unknown := egress.IsOfAnother(answer.status) || g.success.status(answer) && answer.brokenOff
+	return &Failure{Permanent: permanent, Unknown: unknown && !permanent, Reason: reason}
 }

@@ -85,14 +85,38 @@ func escapeAfter(before string, isHTML bool) (func(string) string, error) {
 			return nil, errors.New("no value can stand in a " + element)
 		}
 	}
-	tag := before[strings.LastIndexByte(before, '<')+1:]
+	inTag, quote := endOf(before)
 	switch {
-	case strings.Contains(tag, ">") || len(tag) == len(before):
+	case !inTag:
 		return html.EscapeString, nil
-	case strings.Count(tag, `"`)%2 == 0:
+	case quote != '"':
 		return nil, errors.New(`a value in a tag must stand between "`)
 	}
 	return percentEscape, nil
+}
+
+// endOf reports whether a part of HTML ends in a tag, and there between which quotes, 0 for none.
+func endOf(part string) (inTag bool, quote byte) {
+	for len(part) > 0 {
+		c := part[0]
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case inTag && (c == '"' || c == '\''):
+			quote = c
+		case inTag:
+			inTag = c != '>'
+		case strings.HasPrefix(part, "<!--") && !strings.HasPrefix(part, "<!--["): // the latter is a tag to some
+			_, part, _ = strings.Cut(part, "-->")
+			continue
+		default:
+			inTag = c == '<'
+		}
+		part = part[1:]
+	}
+	return inTag, quote
 }
 
 // fill returns the text with all values in their places. A name that has none has an empty one.

@@ -33,8 +33,13 @@ func TestMustache(t *testing.T) {
 		`<p>{{app}}</p>`: `<p>&lt;b&gt;&#34;Shop&#34; &amp; &#39;Co&#39;</p>`,
 		`{{app}}`:        `&lt;b&gt;&#34;Shop&#34; &amp; &#39;Co&#39;`,
 		`<a href="https://example.com/?c={{code}}&a={{app}}">`: `<a href="https://example.com/?c=12&a=%3Cb%3E%22Shop%22%20%26%20%27Co%27">`,
-		`<a href="{{link}}">`:        `<a href="javascript%3Aalert%281%29">`,
-		`<style>a{}</style>{{code}}`: `<style>a{}</style>12`,
+		`<a href="{{link}}">`:                   `<a href="javascript%3Aalert%281%29">`,
+		`<style>a{}</style>{{code}}`:            `<style>a{}</style>12`,
+		`<a title="a > b" href="{{link}}">`:     `<a title="a > b" href="javascript%3Aalert%281%29">`,
+		`<a title='"' href="{{link}}">`:         `<a title='"' href="javascript%3Aalert%281%29">`,
+		`<p>a > "b" it's {{app}}`:               `<p>a > "b" it's &lt;b&gt;&#34;Shop&#34; &amp; &#39;Co&#39;`,
+		`<!-- <b it's > -->{{code}}`:            `<!-- <b it's > -->12`,
+		`<!--[if mso]><v:rect href="{{link}}">`: `<!--[if mso]><v:rect href="javascript%3Aalert%281%29">`,
 	} {
 		m, err := parseMustache(text, true)
 		if err != nil {
@@ -58,6 +63,8 @@ func TestBadMustache(t *testing.T) {
 		"<script>\n{{code}}</script>": "line 2: no value can stand in a script",
 		"<STYLE>{{code}}":             "line 1: no value can stand in a style",
 		"<p class={{code}}>":          `line 1: a value in a tag must stand between "`,
+		`<p a=">" class={{code}}>`:    `line 1: a value in a tag must stand between "`,
+		`<p a='"' class={{code}}>`:    `line 1: a value in a tag must stand between "`,
 		"<p class='{{code}}'>":        `line 1: a value in a tag must stand between "`,
 		`<p {{code}}="x">`:            `line 1: a value in a tag must stand between "`,
 	} {

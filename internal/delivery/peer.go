@@ -21,14 +21,9 @@ func newPeer(name string) *peer { return &peer{name, egress.NewClient()} }
 
 // answer is what a peer has said.
 type answer struct {
-	status int
-	body   []byte // as much of it as came, at most maxAnswer
-}
-
-// isOfAnother reports whether an answer tells of waiting in vain for another peer, which may have the request all the
-// same (RFC 9110 §15.5.9, §15.6.3 and §15.6.5).
-func (a answer) isOfAnother() bool {
-	return a.status == http.StatusRequestTimeout || a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout
+	status    int
+	body      []byte // as much of it as came, at most maxAnswer
+	brokenOff bool   // there was to be more of the body
 }
 
 // ask makes a request, once: what may have been received is not sent again, as it would be a second message. It ends
@@ -46,9 +41,12 @@ func (p *peer) ask(ctx context.Context, method, url string, header http.Header, 
 		return answer{}, p.noAnswer(err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusSwitchingProtocols { // the body is a connection, which does not end with ctx
+		return answer{status: response.StatusCode}, nil
+	}
 	// The status is what decides. A body that breaks off, or is too long, is judged by what there is of it.
-	said, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	return answer{response.StatusCode, said}, nil
+	said, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return answer{response.StatusCode, said, err != nil}, nil
 }
 
 func (p *peer) noAnswer(err error) *Failure {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -262,6 +263,53 @@ func TestPeerOverTLS(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A connection that is to speak another protocol is no answer, and its silence holds nobody up.
+func TestPeerThatSwitchesProtocols(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		}
+	}()
+	server := "http://" + listener.Addr().String()
+	for name, p := range map[string]SMSProvider{
+		"the SMS gateway": mustParseGateway(t, map[string]any{"url": server + "?{{text}}"}), "Twilio": newTwilio(t, server, "Shop"),
+	} {
+		mustFail(t, p.Send(peerContext(t, longEnough), textMessage(), "123456"), false, name+" answered 101")
+	}
+}
+
+// A body that stalls or breaks off before it says what means success says nothing of what has become of the message.
+func TestGatewayThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]http.HandlerFunc{"stalls": stall(t), "breaks off": breakOff} {
+		for status, want := range map[int]bool{200: true, 400: false, 500: false} {
+			server := newPeerServer(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", "100")
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, `{"sta`)
+				_ = http.NewResponseController(w).Flush()
+				end(w, r)
+			})
+			p := mustParseGateway(t, map[string]any{"url": server + "?{{text}}", "success": map[string]any{"body_matches": "sent"}})
+			err := p.Send(peerContext(t, 300*time.Millisecond), textMessage(), "123456")
+			if failure, ok := errors.AsType[*Failure](err); !ok || failure.Unknown != want || failure.Permanent {
+				t.Errorf("a gateway that answers %d and %s: %+v", status, name, failure)
+			}
+		}
 	}
 }
 

@@ -22,15 +22,12 @@ var (
 	ErrTwilioFrom    = errors.New("must be a number like +15005550006, a name of at most 11 characters, or the SID of a messaging service")
 )
 
-// TwilioURL is where Twilio's API is.
-const TwilioURL = "https://api.twilio.com"
-
-// TwilioConfig is what a [Twilio] is made of. Every field but BaseURL is needed.
+// TwilioConfig is what a [Twilio] is made of. Every field is needed.
 type TwilioConfig struct {
 	AccountSID string // AC and 32 hexadecimal digits
 	AuthToken  string
 	From       string // a number in international form, a short code, an alphanumeric sender ID, or a messaging service's SID
-	BaseURL    string // empty for TwilioURL
+	BaseURL    string // https://api.twilio.com, or that of a stand-in
 }
 
 var (
@@ -69,9 +66,6 @@ func NewTwilio(cfg TwilioConfig) (*Twilio, error) {
 		from.Set("From", cfg.From)
 	default:
 		return nil, ErrTwilioFrom
-	}
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = TwilioURL
 	}
 	base, err := egress.ParseURL(cfg.BaseURL)
 	if err != nil || base.RawQuery != "" || base.ForceQuery {
@@ -143,7 +137,7 @@ func judgeTwilioError(a answer) *Failure {
 	case 10000 <= said.Code && said.Code <= 99999:
 		reason += fmt.Sprintf(" (%d)", said.Code)
 	}
-	return &Failure{Unknown: a.isOfAnother(), Reason: reason}
+	return &Failure{Unknown: egress.IsOfAnother(a.status), Reason: reason}
 }
 
 // judgeTwilioMessage returns the failure that a message is which Twilio has made, if it says that it has failed

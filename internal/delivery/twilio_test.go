@@ -66,7 +66,7 @@ func newTwilioServer(tb testing.TB, status int, body string) string {
 
 func TestNewTwilio(t *testing.T) {
 	t.Parallel()
-	good := TwilioConfig{AccountSID: twilioSID, AuthToken: twilioSecret, From: twilioNumber}
+	good := TwilioConfig{AccountSID: twilioSID, AuthToken: twilioSecret, From: twilioNumber, BaseURL: "https://api.twilio.com"}
 	p, err := NewTwilio(good)
 	if err != nil || p.url != "https://api.twilio.com/2010-04-01/Accounts/"+twilioSID+"/Messages.json" {
 		t.Errorf("got %+v: %v", p, err)

@@ -72,3 +72,9 @@ func NoAnswer(name string, err error) (reason string, received bool) {
 	}
 	return name + " broke the connection off", true
 }
+
+// IsOfAnother reports whether an answer tells of waiting in vain for another peer, which may have the request all the
+// same (RFC 9110 §15.5.9, §15.6.3 and §15.6.5).
+func IsOfAnother(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusBadGateway || status == http.StatusGatewayTimeout
+}

@@ -29,7 +29,10 @@ func judge(response *http.Response, now time.Time) error {
 		return nil
 	}
 	passing := status >= 500 && status <= 599 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
-	failure := &Failure{Permanent: !passing, Status: status, Reason: fmt.Sprintf("the endpoint answered %d", status)}
+	failure := &Failure{
+		Permanent: !passing, Unknown: egress.IsOfAnother(status),
+		Status: status, Reason: fmt.Sprintf("the endpoint answered %d", status),
+	}
 	if passing {
 		failure.RetryAfter = retryAfter(response.Header.Get("Retry-After"), now)
 	}

@@ -204,6 +204,18 @@ func TestStatusDecidesWhetherToTryAgain(t *testing.T) {
 	}
 }
 
+// An endpoint that has waited for another in vain does not know whether that has the message.
+func TestAnswersOfAnother(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]bool{408: true, 502: true, 504: true, 400: false, 429: false, 500: false, 503: false} {
+		r := newReceiver(t, statuses(status))
+		err := newEndpoint(t, Config{URL: r.URL}).Try(within(t, limit), id, body)
+		if failure := failureOf(t, err); failure.Unknown != want {
+			t.Errorf("%d: %+v", status, failure)
+		}
+	}
+}
+
 func TestRedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	elsewhere := newReceiver(t, statuses(200))
