@@ -14,6 +14,7 @@ import (
 	otpcontext "github.com/otpd/otpd/internal/context"
 	"github.com/otpd/otpd/internal/delivery"
 	"github.com/otpd/otpd/internal/device"
+	"github.com/otpd/otpd/internal/events"
 	"github.com/otpd/otpd/internal/httpapi"
 	"github.com/otpd/otpd/internal/ledger"
 	"github.com/otpd/otpd/internal/otp"
@@ -32,7 +33,7 @@ type app struct {
 	cert     *certificate  // nil without TLS
 	ledger   string        // the scheme of its URL
 	channels *channels
-	events   *eventSender // nil if they go nowhere
+	events   *events.Queue // nil if they go nowhere
 	api      *httpapi.API
 	reloads  []reload
 	close    func()

@@ -129,7 +129,7 @@ func (c *channels) addSMS(cfg config, provider delivery.SMSProvider, templates *
 	if err != nil {
 		return complain("OTP_WEBOTP_ORIGIN", err.Error())
 	}
-	c.byName[delivery.SMS], c.tooLong = sms, sms.TooLong()
+	c.byName[delivery.SMS], c.tooLong = sms, sms.TooLong(int(cfg.Length))
 	return nil
 }
 

@@ -1,19 +1,8 @@
 package main
 
 import (
-	"context"
-	"log/slog"
-
 	"github.com/otpd/otpd/internal/events"
-	"github.com/otpd/otpd/internal/webhook"
 )
-
-// eventSender sends events to an endpoint of the application.
-type eventSender struct {
-	*events.Queue
-	endpoint *webhook.Endpoint
-	log      *slog.Logger
-}
 
 // loadEvents has events sent where cfg says, if it does.
 func (a *app) loadEvents(cfg config) error {
@@ -28,7 +17,7 @@ func (a *app) loadEvents(cfg config) error {
 	if err != nil {
 		return err
 	}
-	a.events = &eventSender{queue, endpoint, a.log}
+	a.events = queue
 	return a.load("events secrets", func() error {
 		list, source, err := secrets("OTP_EVENTS_SECRETS", cfg.EventsSecrets, cfg.EventsSecretsFile)
 		if err != nil {
@@ -39,12 +28,4 @@ func (a *app) loadEvents(cfg config) error {
 		}
 		return nil
 	}, cfg.EventsSecretsFile)
-}
-
-// drain sends what is queued until ctx ends, and logs what is left.
-func (s *eventSender) drain(ctx context.Context) {
-	if left := s.Close(ctx); left > 0 {
-		s.log.Error("events were not sent before the end", "count", left)
-	}
-	s.endpoint.Close()
 }

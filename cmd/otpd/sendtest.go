@@ -49,13 +49,13 @@ func sendTest(ctx context.Context, cfg config, t testMessage, stdout io.Writer) 
 	}
 	now := time.Now()
 	m := delivery.Message{
-		ID: otp.NewID(), To: recipient.Address, VerificationID: otp.NewID(), SentAt: now,
+		Code: otp.NewCode(cfg.Alphabet, int(cfg.Length)),
+		ID:   otp.NewID(), To: recipient.Address, VerificationID: otp.NewID(), SentAt: now,
 		ExpiresAt: now.Add(cfg.ExpirySeconds.seconds()), Locale: t.locale, Template: t.template,
 	}
 	if err := channel.Check(m); err != nil {
 		return flagError(err)
 	}
-	m.Code = otp.NewCode(cfg.Alphabet, int(cfg.Length))
 	ctx, cancel := context.WithTimeout(ctx, cfg.DeliveryTimeout)
 	defer cancel()
 	if err := channel.Deliver(ctx, m); err != nil {

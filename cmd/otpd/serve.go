@@ -157,7 +157,7 @@ func (a *app) shutDown(timeout time.Duration, servers []*http.Server) (err error
 	}
 	a.channels.close()
 	if a.events != nil {
-		a.events.drain(ctx)
+		a.events.Close(ctx)
 	}
 	return err
 }

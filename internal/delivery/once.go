@@ -16,7 +16,7 @@ import (
 
 // Idempotency makes a request that is sent again have no further effect.
 type Idempotency struct {
-	Key     string // the caller's, 1 to MaxKey visible characters of ASCII; empty if it may have one
+	Key     string // the caller's, 1 to MaxKey visible characters of ASCII; empty if it has none
 	Request []byte // all that makes the request another one
 }
 

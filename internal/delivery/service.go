@@ -9,7 +9,7 @@ import (
 	"github.com/otpd/otpd/internal/otp"
 )
 
-// Bounds on the time that all deliveries of a request may take. The server's own limit to an answer is 10 s.
+// Bounds on the time that all deliveries of a request may take.
 const (
 	MinTimeout = time.Millisecond
 	MaxTimeout = 8 * time.Second

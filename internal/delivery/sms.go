@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/otpd/otpd/internal/otp"
 )
@@ -49,10 +48,10 @@ func NewSMS(cfg SMSConfig) (*SMSChannel, error) {
 	return c, err
 }
 
-// TooLong returns the templates, as NAME.LOCALE, whose text is more than one SMS even with the shortest code and no
-// variable: every message in their words will be refused.
-func (c *SMSChannel) TooLong() (names []string) {
-	code := strings.Repeat("0", otp.MinLength)
+// TooLong returns the templates, as NAME.LOCALE, whose text is more than one SMS with a code of length characters and
+// no variable: every message in their words with such a code will be refused.
+func (c *SMSChannel) TooLong(length int) (names []string) {
+	code := strings.Repeat("0", length)
 	for name, text := range c.templates.allSMS(Message{Code: code}) {
 		if !fitsOneSMS(c.bind(text, code)) {
 			names = append(names, name)
@@ -73,15 +72,8 @@ func (c *SMSChannel) bind(text, code string) string {
 // Recipient reads a phone number in international form.
 func (c *SMSChannel) Recipient(to string) (Recipient, error) { return parsePhone(to) }
 
-// Check refuses, beside what has no words, what is no one SMS. If m has no code, one of the least length is measured,
-// and if it has no expiry, one of a day.
+// Check refuses, beside what has no words, what is no one SMS.
 func (c *SMSChannel) Check(m Message) error {
-	if m.Code == "" {
-		m.Code = strings.Repeat("0", otp.MinLength)
-	}
-	if m.ExpiresAt.IsZero() {
-		m.ExpiresAt = m.SentAt.Add(24 * time.Hour)
-	}
 	_, err := c.text(m)
 	return err
 }

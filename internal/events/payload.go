@@ -25,7 +25,7 @@ type event struct {
 	EventID        string    `json:"event_id"` // of this event, to know it by if it comes again
 	Event          string    `json:"event"`
 	At             time.Time `json:"at"`
-	ID             string    `json:"id"` // of the verification, device or challenge
+	ID             string    `json:"id"` // of the verification, device, challenge or family of tokens
 	Namespace      string    `json:"namespace"`
 	Purpose        string    `json:"purpose"`
 	IdentifierHash string    `json:"identifier_hash"`

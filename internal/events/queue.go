@@ -84,7 +84,8 @@ func (q *Queue) Record(e otp.Event) {
 	}
 }
 
-// Close sends what waits until ctx ends, and returns how many events were left. It is called once.
+// Close sends what waits until ctx ends, logs and returns how many events were left, and closes the endpoint. It is
+// called once.
 func (q *Queue) Close(ctx context.Context) (left int) {
 	q.mu.Lock()
 	q.closed = true
@@ -94,6 +95,10 @@ func (q *Queue) Close(ctx context.Context) (left int) {
 	defer q.cutOff()
 	defer context.AfterFunc(ctx, q.cutOff)()
 	<-q.done
+	if q.left > 0 {
+		q.cfg.Log.Error("events were not sent before the end", "count", q.left)
+	}
+	q.cfg.Endpoint.Close()
 	return q.left
 }
 
