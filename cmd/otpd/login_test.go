@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"syscall"
 	"testing"
@@ -301,13 +302,12 @@ func TestWithoutTokensAndChannels(t *testing.T) {
 func TestDevDeliversOnTheConsole(t *testing.T) {
 	t.Parallel()
 	p := launchDev(t)
-	var addr string
-	for _, line := range bytes.Split([]byte(p.stderr.String()), []byte(" ")) {
-		if found, ok := bytes.CutPrefix(line, []byte("addr=")); ok {
-			addr = string(found)
-		}
-	}
-	c := newClient(t, addr, nil)
+	var addr []string
+	eventually(t, "an address in the log", func() bool {
+		addr = regexp.MustCompile(` addr=(\S+) `).FindStringSubmatch(p.stderr.String())
+		return addr != nil
+	})
+	c := newClient(t, addr[1], nil)
 	sent := c.post(t, "200", "/v1/otp/send", fields{"channel": "console", "to": "you@example.com", "locale": "de"})
 	var said []string
 	eventually(t, "a code on the console", func() bool {
