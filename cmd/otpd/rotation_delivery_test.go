@@ -98,69 +98,49 @@ func TestMailServerIsReloaded(t *testing.T) {
 	}
 }
 
-func TestDeliveryWebhookSecretsRotate(t *testing.T) {
+func TestWebhookSecretsRotate(t *testing.T) {
 	t.Parallel()
-	first, second := "whsec_"+newSecret(t), "whsec_"+newSecret(t)
-	e := startEndpoint(t, "", nil)
-	file := newFile(t, first)
-	p := launch(t, keyVariable+"="+newKey(t), "OTP_DELIVERY_WEBHOOK_URL="+e.url, "OTP_DELIVERY_WEBHOOK_SECRETS_FILE="+file, longest)
-	c := newClient(t, p.addr, nil)
 	var to recipients
-	signedWith := func(byFirst, bySecond bool) {
-		t.Helper()
-		c.post(t, "200", "/v1/otp/send", fields{"channel": "webhook", "to": to.next()})
-		last := e.received()[len(e.received())-1]
-		if last.signedWith(t, first) != byFirst || last.signedWith(t, second) != bySecond {
-			t.Errorf("signatures: %s", last.header.Get("webhook-signature"))
-		}
+	for prefix, send := range map[string]func(*testing.T, *client){
+		"OTP_DELIVERY_WEBHOOK": func(t *testing.T, c *client) {
+			c.post(t, "200", "/v1/otp/send", fields{"channel": "webhook", "to": to.next()})
+		},
+		"OTP_EVENTS": func(t *testing.T, c *client) { c.generate(t) },
+	} {
+		t.Run(prefix, func(t *testing.T) {
+			t.Parallel()
+			first, second := "whsec_"+newSecret(t), "whsec_"+newSecret(t)
+			e := startEndpoint(t, "", nil)
+			file := newFile(t, first)
+			p := launch(t, keyVariable+"="+newKey(t), prefix+"_URL="+e.url, prefix+"_SECRETS_FILE="+file, longest)
+			c := newClient(t, p.addr, nil)
+			signedWith := func(byFirst, bySecond bool) {
+				t.Helper()
+				before := len(e.received())
+				send(t, c)
+				eventually(t, "a message", func() bool { return len(e.received()) > before })
+				last := e.received()[len(e.received())-1]
+				if last.signedWith(t, first) != byFirst || last.signedWith(t, second) != bySecond {
+					t.Errorf("signatures: %s", last.header.Get("webhook-signature"))
+				}
+			}
+			signedWith(true, false)
+			replaceFile(t, file, second+"\n"+first+"\n")
+			hangUp(t, p)
+			signedWith(true, true)
+			for _, bad := range []string{"", "whsec_", first[:20], second + "\n" + first[:20]} {
+				replaceFile(t, file, bad)
+				hangUp(t, p)
+				if said := lastRefusal(p); !strings.Contains(said, prefix+"_SECRETS_FILE") || strings.Contains(said, first[:20]) {
+					t.Errorf("%q is refused as %s", bad, said)
+				}
+				signedWith(true, true)
+			}
+			replaceFile(t, file, second)
+			hangUp(t, p)
+			signedWith(false, true)
+		})
 	}
-	signedWith(true, false)
-	replaceFile(t, file, second+"\n"+first+"\n")
-	hangUp(t, p)
-	signedWith(true, true)
-	for _, bad := range []string{"", "whsec_", second + "\n" + first[:20]} {
-		replaceFile(t, file, bad)
-		hangUp(t, p)
-		if said := lastRefusal(p); !strings.Contains(said, "OTP_DELIVERY_WEBHOOK_SECRETS_FILE") || strings.Contains(said, first[:20]) {
-			t.Errorf("%q is refused as %s", bad, said)
-		}
-		signedWith(true, true)
-	}
-	replaceFile(t, file, second)
-	hangUp(t, p)
-	signedWith(false, true)
-}
-
-func TestEventsSecretsRotate(t *testing.T) {
-	t.Parallel()
-	first, second := "whsec_"+newSecret(t), "whsec_"+newSecret(t)
-	e := startEndpoint(t, "", nil)
-	file := newFile(t, first)
-	p := launch(t, keyVariable+"="+newKey(t), "OTP_EVENTS_URL="+e.url, "OTP_EVENTS_SECRETS_FILE="+file)
-	c := newClient(t, p.addr, nil)
-	signedWith := func(byFirst, bySecond bool) {
-		t.Helper()
-		before := len(e.received())
-		c.generate(t)
-		eventually(t, "its event", func() bool { return len(e.received()) > before })
-		last := e.received()[len(e.received())-1]
-		if last.signedWith(t, first) != byFirst || last.signedWith(t, second) != bySecond {
-			t.Errorf("signatures: %s", last.header.Get("webhook-signature"))
-		}
-	}
-	signedWith(true, false)
-	replaceFile(t, file, second+"\n"+first+"\n")
-	hangUp(t, p)
-	signedWith(true, true)
-	replaceFile(t, file, first[:20])
-	hangUp(t, p)
-	if said := lastRefusal(p); !strings.Contains(said, "OTP_EVENTS_SECRETS_FILE") || strings.Contains(said, first[:20]) {
-		t.Errorf("a bad secret is refused as %s", said)
-	}
-	signedWith(true, true)
-	replaceFile(t, file, second)
-	hangUp(t, p)
-	signedWith(false, true)
 }
 
 func TestSMSGatewayIsReloaded(t *testing.T) {

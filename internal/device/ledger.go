@@ -86,7 +86,7 @@ func (d *state) absorb(standing Standing, err error, now time.Time) error {
 		d.generation, d.salt, d.hashes, d.used = standing.Generation, nil, nil, 0
 	}
 	d.next, d.failures, d.lockedUntil = standing.Next, standing.Failures, standing.LockedUntil
-	if !d.wellFormed() { // what it would be sealed as, nobody could open
+	if !d.countsInBounds() { // what it would be sealed as, nobody could open
 		return fmt.Errorf("%w: numbers out of bounds", otp.ErrLedgerUnavailable)
 	}
 	return refusal

@@ -151,9 +151,13 @@ func (d *state) wellFormed() bool {
 	return known && otp.IsID(d.id) && (d.subject == "" || otp.IsID(d.subject)) &&
 		(d.kind == HOTP || d.kind == TOTP && MinPeriod <= d.period && d.period <= MaxPeriod) &&
 		(d.digits == 6 || d.digits == 8) && len(d.secret) >= minSecret && len(d.secret) <= maxSecret &&
-		d.generation >= 0 && 0 <= d.next && d.next <= maxCounter && -maxDrift <= d.drift && d.drift <= maxDrift &&
-		d.failures >= 0 && d.used>>len(d.hashes) == 0 &&
+		-maxDrift <= d.drift && d.drift <= maxDrift && d.used>>len(d.hashes) == 0 && d.countsInBounds() &&
 		len(d.identifier) <= otpcontext.MaxIdentifier
+}
+
+// countsInBounds reports whether what a ledger may have moved on is within its bounds.
+func (d *state) countsInBounds() bool {
+	return d.generation >= 0 && 0 <= d.next && d.next <= maxCounter && d.failures >= 0
 }
 
 // reader takes data apart. After a failure it gives nothing but zeros.
